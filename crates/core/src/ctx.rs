@@ -1,0 +1,154 @@
+//! The first argument of every operation: who asks, for which tenant, until when, and where to record it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::caller::{Action, Actor, Caller, Object};
+use crate::error::{Error, Result};
+use crate::id::RequestId;
+use crate::record::{Kind, Outcome, Record, Recorder, Slot};
+use crate::trace::Trace;
+use crate::view::TenantView;
+
+/// Made once at the edge, handed down everywhere.
+#[derive(Debug, Clone)]
+pub struct Ctx {
+    /// Who asks.
+    pub caller: Caller,
+    /// The tenant, as it is defined at this moment.
+    pub tenant: Arc<TenantView>,
+    /// This operation.
+    pub id: RequestId,
+    /// When it must be over.
+    pub deadline: Instant,
+    /// Ends it early.
+    pub cancel: CancellationToken,
+    /// Its place in a trace.
+    pub trace: Trace,
+    /// The client program as it calls itself, for logs.
+    pub client: Option<Arc<str>>,
+    /// The protocol revision of the client's request, for logs and metrics.
+    pub protocol: Option<&'static str>,
+    recorder: Recorder,
+}
+
+impl Ctx {
+    /// A context for one operation of a caller.
+    pub fn new(caller: Caller, tenant: Arc<TenantView>, recorder: Recorder, limit: Duration) -> Self {
+        Self {
+            caller,
+            tenant,
+            id: RequestId::next(),
+            deadline: Instant::now() + limit,
+            cancel: CancellationToken::new(),
+            trace: Trace::start(),
+            client: None,
+            protocol: None,
+            recorder,
+        }
+    }
+
+    /// Whether the caller may do that; memory only.
+    pub fn require(&self, action: Action, on: &impl Object) -> Result<()> {
+        self.caller.require(action, on)
+    }
+
+    /// Begins an operation that is recorded when it ends, however it ends.
+    pub fn begin(&self, kind: Kind) -> Op {
+        Op {
+            slot: self.recorder.reserve(),
+            began: Instant::now(),
+            record: Some(Record {
+                at: SystemTime::now(),
+                request: self.id,
+                trace: self.trace,
+                kind,
+                tenant: self.tenant.id.shared(),
+                caller: match self.caller.actor() {
+                    // The common case shares its tenant-independent text instead of copying it.
+                    Actor::LocalUser => local_user(),
+                    other => other.name().into(),
+                },
+                client: self.client.clone(),
+                protocol: self.protocol,
+                server: None,
+                object: None,
+                outcome: Outcome::Cancelled,
+                duration: Duration::ZERO,
+                bytes_in: 0,
+                bytes_out: 0,
+                detail: None,
+            }),
+        }
+    }
+
+    /// Runs an operation and records how it ended.
+    pub async fn run<T>(&self, kind: Kind, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut op = self.begin(kind);
+        let done = work.await;
+        match &done {
+            Ok(_) => op.end(Outcome::Ok),
+            Err(error) => op.fail(error),
+        }
+        done
+    }
+
+    /// A context for part of this operation, done by another actor; it never has more rights.
+    #[must_use]
+    pub fn child(&self) -> Ctx {
+        Ctx {
+            id: RequestId::next(),
+            trace: self.trace.child(),
+            cancel: self.cancel.child_token(),
+            ..self.clone()
+        }
+    }
+}
+
+fn local_user() -> Arc<str> {
+    static NAME: std::sync::OnceLock<Arc<str>> = std::sync::OnceLock::new();
+    NAME.get_or_init(|| Actor::LocalUser.name().into()).clone()
+}
+
+/// An operation under way. Dropped before its end it is recorded as cancelled: the client has gone.
+#[derive(Debug)]
+pub struct Op {
+    slot: Option<Slot>,
+    began: Instant,
+    record: Option<Record>,
+}
+
+impl Op {
+    /// Fills in what becomes known on the way.
+    pub fn note(&mut self, fill: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            fill(record);
+        }
+    }
+
+    /// Ends it.
+    pub fn end(&mut self, outcome: Outcome) {
+        if let Some(mut record) = self.record.take() {
+            record.outcome = outcome;
+            record.duration = self.began.elapsed();
+            if let Some(slot) = self.slot.take() {
+                slot.send(record);
+            }
+        }
+    }
+
+    /// Ends it with an error, whose chain goes into the record.
+    pub fn fail(&mut self, error: &Error) {
+        self.note(|record| record.detail = Some(error.chain().into()));
+        self.end(Outcome::Error(error.code(), error.origin()));
+    }
+}
+
+impl Drop for Op {
+    fn drop(&mut self) {
+        self.end(Outcome::Cancelled);
+    }
+}

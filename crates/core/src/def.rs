@@ -1,0 +1,461 @@
+//! Definitions: one per noun. `ServerDef` is the entry in the file, the body of the API and the
+//! stored document; `HubDef` is the whole file. Unknown keys are errors everywhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ServerName, TenantId};
+use crate::secret::Secret;
+
+/// The configuration of one Puerto: the file `config/servers.json`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HubDef {
+    /// Where the schema of this file lies; editors use it, Puerto does not.
+    #[serde(rename = "$schema", default)]
+    pub schema: Option<String>,
+    /// Version of this file's format. `1.0.0` is the only one.
+    #[serde(default = "HubDef::version")]
+    pub version: String,
+    /// Tenants by id. A caller that names none works in `default`.
+    pub tenants: BTreeMap<TenantId, TenantDef>,
+    /// The listener and the MCP endpoint.
+    #[serde(default)]
+    pub gateway: GatewayDef,
+    /// How servers are started.
+    #[serde(default)]
+    pub orchestrator: OrchestratorDef,
+    /// What is logged and how.
+    #[serde(default)]
+    pub logging: LoggingDef,
+    /// Where Puerto keeps its own data.
+    #[serde(default)]
+    pub store: StoreDef,
+    /// Watched services: not available in this version, must be empty.
+    #[serde(default)]
+    pub services: Vec<Reserved>,
+    /// Alerts: not available in this version, must be empty.
+    #[serde(default)]
+    pub alerts: BTreeMap<String, Reserved>,
+    /// Models: not available in this version, must be empty.
+    #[serde(default)]
+    pub models: BTreeMap<String, Reserved>,
+    /// Access: not available in this version, must be empty. Until then only loopback is served.
+    #[serde(default)]
+    pub access: BTreeMap<String, Reserved>,
+    /// MCP Apps of our own kind: read, and used by a later version.
+    #[serde(default)]
+    pub apps: AppsDef,
+}
+
+impl HubDef {
+    fn version() -> String {
+        "1.0.0".into()
+    }
+}
+
+/// A section whose part of Puerto does not exist yet: anything inside is refused rather than ignored.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(extend("not" = {}))]
+pub struct Reserved {}
+
+impl<'de> Deserialize<'de> for Reserved {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom(
+            "this section is not available in this version of Puerto; leave it empty",
+        ))
+    }
+}
+
+/// An organisation or project.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantDef {
+    /// For people.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Environment for every process of this tenant, beside the allow-listed part of ours.
+    #[serde(default)]
+    pub env: BTreeMap<String, Secret>,
+    /// Limits; 0 means none.
+    #[serde(default)]
+    pub quotas: QuotasDef,
+    /// Servers by name.
+    #[serde(default)]
+    pub servers: BTreeMap<ServerName, ServerDef>,
+}
+
+/// Limits of a tenant; 0 means none.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuotasDef {
+    /// Servers that may be defined.
+    pub max_servers: u32,
+    /// Tools that one server may offer; the rest is left out and reported.
+    pub max_tools_per_server: u32,
+    /// Calls that may run at the same time.
+    pub max_concurrent_requests: u32,
+    /// Calls in any minute, refilled evenly.
+    pub requests_per_minute: u32,
+}
+
+impl Default for QuotasDef {
+    fn default() -> Self {
+        Self { max_servers: 0, max_tools_per_server: 0, max_concurrent_requests: 0, requests_per_minute: 0 }
+    }
+}
+
+/// How Puerto reaches a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// A child process that speaks on its standard streams.
+    Stdio,
+    /// Streamable HTTP, both eras.
+    Http,
+    /// A server inside this process.
+    Builtin,
+}
+
+impl Transport {
+    /// As written in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Transport::Stdio => "stdio",
+            Transport::Http => "http",
+            Transport::Builtin => "builtin",
+        }
+    }
+}
+
+/// Which protocol era to speak with a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EraDef {
+    /// Probe, then decide (specification 2026-07-28, versioning).
+    #[default]
+    Auto,
+    /// 2026-07-28 only.
+    Modern,
+    /// The initialize handshake only: 2024-11-05 to 2025-11-25.
+    Legacy,
+}
+
+/// Which callers share one process or session of a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// Everyone in the tenant.
+    #[default]
+    Shared,
+}
+
+/// A kind of thing that a server offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Capability {
+    /// Tools.
+    Tools,
+    /// Resources and their templates.
+    Resources,
+    /// Prompts.
+    Prompts,
+}
+
+/// A built-in server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BuiltinName {
+    /// This machine: metrics, processes, uptime.
+    Monitor,
+    /// Files under configured roots.
+    File,
+    /// A SQLite database.
+    Db,
+}
+
+impl BuiltinName {
+    /// As written in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BuiltinName::Monitor => "monitor",
+            BuiltinName::File => "file",
+            BuiltinName::Db => "db",
+        }
+    }
+}
+
+/// An MCP server, as defined.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerDef {
+    /// A label for people and lists, such as `database`.
+    #[serde(rename = "type", default)]
+    pub label: Option<String>,
+    /// How to reach it. Left out, it follows from `command`, `url` or `builtin`.
+    #[serde(default)]
+    pub transport: Option<Transport>,
+    /// Which built-in server (`builtin`).
+    #[serde(default)]
+    pub builtin: Option<BuiltinName>,
+    /// Options of a built-in server.
+    #[serde(default)]
+    pub options: OptionsDef,
+    /// Program to run, never through a shell (`stdio`).
+    #[serde(default)]
+    pub command: Option<String>,
+    /// Its arguments (`stdio`).
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Its working directory (`stdio`); Puerto's own where left out.
+    #[serde(default)]
+    pub cwd: Option<String>,
+    /// Its environment, beside the tenant's (`stdio`).
+    #[serde(default)]
+    pub env: BTreeMap<String, Secret>,
+    /// Its address (`http`).
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Headers on every request to it (`http`).
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
+    /// Protocol era to speak with it.
+    #[serde(default)]
+    pub era: EraDef,
+    /// Who shares its process.
+    #[serde(default)]
+    pub sharing: Sharing,
+    /// Whether it exists at all for callers.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// What to take over from it; everything where left out.
+    #[serde(default)]
+    pub capabilities: Option<Vec<Capability>>,
+    /// Longest time one call may take, in seconds.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 86400))]
+    pub call_timeout: Option<u32>,
+    /// Calls that may be under way at this server at the same time; more wait in a bounded queue.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_concurrent: Option<u32>,
+    /// Anything else, for people and tools; Puerto only shows it.
+    #[serde(default)]
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl ServerDef {
+    /// The transport, given or following from the other keys.
+    pub fn transport(&self) -> Option<Transport> {
+        self.transport.or(match (&self.builtin, &self.command, &self.url) {
+            (Some(_), None, None) => Some(Transport::Builtin),
+            (None, Some(_), None) => Some(Transport::Stdio),
+            (None, None, Some(_)) => Some(Transport::Http),
+            _ => None,
+        })
+    }
+
+    /// Longest time one call may take. Five minutes: long tools exist, and the client's own limit
+    /// (60 s in the official SDKs) cancels earlier where it wants to.
+    pub fn call_limit(&self) -> Duration {
+        Duration::from_secs(self.call_timeout.unwrap_or(300).into())
+    }
+
+    /// Calls under way at the same time. 64 keeps one client from starving a server's memory.
+    pub fn concurrent_limit(&self) -> usize {
+        self.max_concurrent.unwrap_or(64) as usize
+    }
+}
+
+/// Options of the built-in servers; each server reads its own and refuses the others'.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OptionsDef {
+    /// `file`: directories that it serves. A path that begins with `/` is inside the first of them.
+    #[serde(default)]
+    pub roots: Vec<String>,
+    /// `db`: the database, as `sqlite://path`.
+    #[serde(default)]
+    pub url: Option<Secret>,
+    /// `db`, when writable: SQL run once when the database is opened, such as `CREATE TABLE IF NOT EXISTS`.
+    #[serde(default)]
+    pub init: Option<String>,
+    /// `file`, `db`: whether tools that change something exist.
+    #[serde(default)]
+    pub writable: bool,
+}
+
+/// The listener and the MCP endpoint.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayDef {
+    /// Address to listen on. Only loopback until access is configured.
+    pub host: String,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// A second port with the same routes.
+    pub mcp_port: Option<u16>,
+    /// A third port with the same routes.
+    pub websocket_port: Option<u16>,
+    /// What stands between server and tool in names on the MCP wire.
+    pub separator: Separator,
+    /// Browser origins allowed beside loopback ones, as `https://host[:port]`.
+    pub allowed_origins: Vec<String>,
+    /// Largest request body and largest upstream answer, in bytes.
+    #[schemars(range(min = 1024, max = 1_073_741_824))]
+    pub max_body_bytes: usize,
+    /// How many items a page of a list holds.
+    #[schemars(range(min = 1, max = 10000))]
+    pub page_size: usize,
+    /// Legacy sessions that may be open.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_sessions: usize,
+    /// Seconds after which an unused legacy session ends.
+    #[schemars(range(min = 10, max = 604_800))]
+    pub session_idle_timeout: u64,
+    /// Longest wait for calls in flight when stopping, in seconds.
+    #[schemars(range(max = 3600))]
+    pub drain_timeout: u64,
+}
+
+impl Default for GatewayDef {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            port: 8080,
+            mcp_port: None,
+            websocket_port: None,
+            separator: Separator::default(),
+            allowed_origins: Vec::new(),
+            // The largest payloads seen are base64 images of about 16 MB (reference: gateways, parity floor).
+            max_body_bytes: 32 * 1024 * 1024,
+            // Many clients read only the first page, so a page is large.
+            page_size: 1000,
+            max_sessions: 10_000,
+            session_idle_timeout: 1800,
+            drain_timeout: 10,
+        }
+    }
+}
+
+/// What stands between server and tool in names on the MCP wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Separator {
+    /// `server__tool`: accepted by every known client.
+    #[default]
+    #[serde(rename = "__")]
+    DoubleUnderscore,
+    /// `server.tool`: the canonical form; several clients refuse it.
+    #[serde(rename = ".")]
+    Dot,
+    /// `server_tool`.
+    #[serde(rename = "_")]
+    Underscore,
+}
+
+impl Separator {
+    /// The text.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Separator::DoubleUnderscore => "__",
+            Separator::Dot => ".",
+            Separator::Underscore => "_",
+        }
+    }
+}
+
+/// How servers are started.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OrchestratorDef {
+    /// Start every enabled server at boot; otherwise at its first use.
+    pub auto_start: bool,
+    /// Restarts in a row before a server counts as failed; a call or `start` tries again.
+    pub max_retries: u32,
+    /// Longest time from start to the first catalog, in seconds.
+    #[schemars(range(min = 1, max = 600))]
+    pub startup_timeout: u64,
+    /// Seconds after which an unused server is put to rest; 0 = never. Only 0 in this version.
+    #[schemars(range(max = 0))]
+    pub idle_timeout: u64,
+}
+
+impl Default for OrchestratorDef {
+    fn default() -> Self {
+        Self { auto_start: true, max_retries: 3, startup_timeout: 30, idle_timeout: 0 }
+    }
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoggingDef {
+    /// Lowest level shown.
+    pub level: LogLevel,
+    /// Shape of a line.
+    pub format: LogFormat,
+}
+
+/// Lowest level shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// For developers.
+    Debug,
+    /// One line per operation.
+    #[default]
+    Info,
+    /// What may need a look.
+    #[serde(alias = "WARNING")]
+    Warn,
+    /// What needs somebody to act.
+    Error,
+}
+
+/// Shape of a log line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where Puerto keeps its own data.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreDef {
+    /// `sqlite://path`, or `sqlite::memory:` to keep nothing.
+    pub url: Secret,
+}
+
+impl Default for StoreDef {
+    fn default() -> Self {
+        Self { url: Secret::new("sqlite://data/puerto.db") }
+    }
+}
+
+/// MCP Apps of our own kind.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AppsDef {
+    /// Directory that holds one folder per app.
+    pub dir: String,
+}
+
+impl Default for AppsDef {
+    fn default() -> Self {
+        Self { dir: "plugins".into() }
+    }
+}

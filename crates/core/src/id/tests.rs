@@ -1,0 +1,27 @@
+use super::*;
+
+#[test]
+fn names_are_checked_once_at_the_edge() {
+    for good in ["a", "sqlite-demo", "A_1", "0x", &"n".repeat(64)] {
+        assert!(ServerName::new(good).is_ok(), "{good}");
+    }
+    for bad in ["", "-a", "_a", "a.b", "a b", "ä", "a/b", &"n".repeat(65)] {
+        assert!(ServerName::new(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_tool_name_splits_at_the_first_dot() {
+    let name = ToolName::parse("files.read.text").unwrap();
+    assert_eq!((name.server.as_str(), &*name.tool), ("files", "read.text"));
+    assert_eq!(name.to_string(), "files.read.text");
+    for bad in ["files", "files.", ".read", "a b.c"] {
+        assert!(ToolName::parse(bad).is_none(), "{bad}");
+    }
+}
+
+#[test]
+fn request_ids_differ() {
+    let ids: std::collections::HashSet<_> = (0..1000).map(|_| RequestId::next()).collect();
+    assert_eq!(ids.len(), 1000);
+}

@@ -1,0 +1,25 @@
+//! The words of Puerto: ids, names, definitions, caller, context, view, record, error.
+//!
+//! Everything else in the workspace is written in these words. This crate does no I/O and knows
+//! neither SQL nor HTTP; it may use tokio's channels and clock, because a context carries both.
+
+pub mod caller;
+pub mod code;
+pub mod ctx;
+pub mod def;
+pub mod error;
+pub mod id;
+pub mod quota;
+pub mod record;
+pub mod secret;
+pub mod trace;
+pub mod view;
+
+pub use caller::{Action, Actor, Caller};
+pub use code::Code;
+pub use ctx::{Ctx, Op};
+pub use error::{Error, Origin, Result, Retry};
+pub use id::{RequestId, ServerName, TenantId, ToolName};
+pub use record::{Kind, Outcome, Record, Recorder};
+pub use secret::Secret;
+pub use view::{TenantView, View};

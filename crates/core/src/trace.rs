@@ -1,0 +1,91 @@
+//! W3C Trace Context, level 1: the one header value, read, continued and written.
+
+use std::fmt;
+
+/// A `traceparent`: which trace an operation belongs to, and its own span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    /// Trace id, 16 bytes, not all zero.
+    pub trace_id: u128,
+    /// This operation's span id, not zero.
+    pub span_id: u64,
+    /// The span that caused this one, 0 where there is none.
+    pub parent_id: u64,
+    /// Trace flags; bit 0 says that the caller may have recorded the trace.
+    pub flags: u8,
+}
+
+impl Trace {
+    /// A new trace.
+    pub fn start() -> Self {
+        Self { trace_id: fastrand::u128(1..), span_id: fastrand::u64(1..), parent_id: 0, flags: 1 }
+    }
+
+    /// A new span within the trace that a `traceparent` names; a new trace where it is absent or
+    /// malformed, as the recommendation says (W3C Trace Context, 4.3).
+    pub fn follow(traceparent: Option<&str>) -> Self {
+        match traceparent.and_then(parse) {
+            Some((trace_id, parent_id, flags)) => {
+                Self { trace_id, span_id: fastrand::u64(1..), parent_id, flags }
+            }
+            None => Self::start(),
+        }
+    }
+
+    /// A child span, for what this operation asks of others.
+    #[must_use]
+    pub fn child(self) -> Self {
+        Self { span_id: fastrand::u64(1..), parent_id: self.span_id, ..self }
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, self.flags)
+    }
+}
+
+fn parse(text: &str) -> Option<(u128, u64, u8)> {
+    let lower_hex = |s: &str| s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let version = text.get(0..2).filter(|v| lower_hex(v) && *v != "ff")?;
+    let (trace, span, flags) = (text.get(3..35)?, text.get(36..52)?, text.get(53..55)?);
+    let dashes = [2, 35, 52].iter().all(|&at| text.as_bytes()[at] == b'-');
+    let ends = text.len() == 55 || (version != "00" && text.as_bytes()[55] == b'-');
+    if !(dashes && ends && lower_hex(trace) && lower_hex(span) && lower_hex(flags)) {
+        return None;
+    }
+    let trace_id = u128::from_str_radix(trace, 16).ok().filter(|&id| id != 0)?;
+    let span_id = u64::from_str_radix(span, 16).ok().filter(|&id| id != 0)?;
+    Some((trace_id, span_id, u8::from_str_radix(flags, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn continues_a_trace() {
+        let given = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+        let trace = Trace::follow(Some(given));
+        assert_eq!(trace.parent_id, 0x00f0_67aa_0ba9_02b7);
+        assert!(trace.to_string().starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
+        assert_ne!(trace.to_string(), given);
+    }
+
+    #[test]
+    fn starts_anew_on_what_is_malformed() {
+        for bad in [
+            "",
+            "00",
+            "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01x",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
+            "00-0AF7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
+            "00-ä",
+            "äääääääääääääääääääääääääääääääääääääääääääääääääääääääääää",
+        ] {
+            assert_eq!(Trace::follow(Some(bad)).parent_id, 0, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! MCP on the wire: envelope, eras, doors, upstreams, catalog, names.
+//!
+//! The data path of Puerto. It knows no store and no axum: the binary hands bytes in and carries
+//! bytes away.
+
+pub mod builtin;
