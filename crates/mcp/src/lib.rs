@@ -4,3 +4,5 @@
 //! bytes away.
 
 pub mod builtin;
+pub mod frame;
+pub mod scan;
