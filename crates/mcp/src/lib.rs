@@ -12,4 +12,5 @@ pub mod names;
 pub mod offer;
 pub mod scan;
 pub mod sse;
+pub mod upstream;
 pub mod wire;
