@@ -1,0 +1,73 @@
+use super::*;
+
+#[test]
+fn every_tool_has_schemas_that_clients_accept() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = OptionsDef { roots: vec![".".into()], writable: true, ..OptionsDef::default() };
+    let mut names = Vec::new();
+    for (name, options) in [(BuiltinName::Monitor, &OptionsDef::default()), (BuiltinName::File, &files)] {
+        let server = open(name, options, dir.path()).unwrap();
+        for tool in server.tools() {
+            for schema in [&tool.input_schema, &tool.output_schema] {
+                assert_eq!(schema["type"], "object", "{}", tool.name);
+                assert!(schema["properties"].is_object(), "{}", tool.name);
+                assert!(
+                    schema.get("$ref").is_none() && schema.get("$defs").is_none(),
+                    "{}: {schema}",
+                    tool.name
+                );
+            }
+            assert_eq!(tool.input_schema["additionalProperties"], false, "{}", tool.name);
+            for (argument, schema) in tool.input_schema["properties"].as_object().unwrap() {
+                assert!(schema["description"].is_string(), "{}.{argument} has no description", tool.name);
+                assert!(
+                    !schema["type"].is_array() || argument == "params",
+                    "{}.{argument}: {schema}",
+                    tool.name
+                );
+            }
+            assert!(tool.description.len() > 40 && !tool.title.is_empty(), "{}", tool.name);
+            names.push(tool.name);
+        }
+        assert!(!server.about().instructions.is_empty());
+    }
+    assert_eq!(
+        names,
+        [
+            "get_metrics",
+            "list_processes",
+            "get_uptime",
+            "read",
+            "list",
+            "stat",
+            "search",
+            "write",
+            "append",
+            "move",
+            "delete"
+        ]
+    );
+}
+
+#[test]
+fn a_server_refuses_options_of_another() {
+    let base = Path::new(".");
+    let roots = OptionsDef { roots: vec![".".into()], ..OptionsDef::default() };
+    let url = OptionsDef { url: Some(puerto_core::Secret::new("sqlite://x")), ..OptionsDef::default() };
+    let writable = OptionsDef { writable: true, ..OptionsDef::default() };
+    let init = OptionsDef { init: Some("select 1".into()), ..OptionsDef::default() };
+    for (name, options, expected) in [
+        (
+            BuiltinName::Monitor,
+            &roots,
+            "\"roots\" is not its own; remove it; \"roots\" belongs to the server \"file\"",
+        ),
+        (BuiltinName::Monitor, &writable, "\"writable\" is not its own; remove it; this server only reads"),
+        (BuiltinName::File, &url, "\"url\" is not its own"),
+        (BuiltinName::File, &init, "\"init\" is not its own"),
+        (BuiltinName::Db, &roots, "\"roots\" is not its own"),
+    ] {
+        let error = open(name, options, base).err().unwrap().to_string();
+        assert!(error.contains(expected), "{}: {error}", name.name());
+    }
+}
