@@ -4,6 +4,7 @@
 //! wire, so the same code runs inside the hub and as a stand-alone sidecar.
 
 mod call;
+mod db;
 mod file;
 mod monitor;
 
@@ -67,7 +68,7 @@ pub fn open(name: BuiltinName, options: &OptionsDef, base: &Path) -> Result<Arc<
     Ok(match name {
         BuiltinName::Monitor => Arc::new(monitor::Monitor::open()?),
         BuiltinName::File => Arc::new(file::Files::open(options, base)?),
-        BuiltinName::Db => return Err(OpenError::Database("not yet".into())),
+        BuiltinName::Db => Arc::new(db::Db::open(options, base)?),
     })
 }
 

@@ -4,8 +4,12 @@ use super::*;
 fn every_tool_has_schemas_that_clients_accept() {
     let dir = tempfile::tempdir().unwrap();
     let files = OptionsDef { roots: vec![".".into()], writable: true, ..OptionsDef::default() };
+    let url = puerto_core::Secret::new("sqlite://new/demo.db");
+    let db = OptionsDef { url: Some(url), writable: true, ..OptionsDef::default() };
     let mut names = Vec::new();
-    for (name, options) in [(BuiltinName::Monitor, &OptionsDef::default()), (BuiltinName::File, &files)] {
+    for (name, options) in
+        [(BuiltinName::Monitor, &OptionsDef::default()), (BuiltinName::File, &files), (BuiltinName::Db, &db)]
+    {
         let server = open(name, options, dir.path()).unwrap();
         for tool in server.tools() {
             for schema in [&tool.input_schema, &tool.output_schema] {
@@ -44,7 +48,12 @@ fn every_tool_has_schemas_that_clients_accept() {
             "write",
             "append",
             "move",
-            "delete"
+            "delete",
+            "query",
+            "schema",
+            "list_tables",
+            "insert",
+            "execute"
         ]
     );
 }
