@@ -160,19 +160,19 @@ pub(crate) fn within(field: &str, given: Option<u64>, default: u64, max: u64) ->
 
 /// The structured answer of a tool.
 pub(crate) fn answer<R: Serialize>(result: &R) -> Result<Answer, CallError> {
-    Ok(Answer { structured: serde_json::value::to_raw_value(result).map_err(unwritable)? })
+    Ok(Answer { structured: serde_json::value::to_raw_value(result).map_err(|error| unwritable(&error))? })
 }
 
 /// The contents of a resource that is JSON.
 pub(crate) fn json_contents<R: Serialize>(uri: &str, result: &R) -> Result<Vec<Contents>, CallError> {
-    let text = serde_json::to_string(result).map_err(unwritable)?;
+    let text = serde_json::to_string(result).map_err(|error| unwritable(&error))?;
     Ok(vec![Contents { uri: uri.into(), mime_type: JSON.into(), body: Body::Text(text) }])
 }
 
 /// MIME type of JSON.
 pub(crate) const JSON: &str = "application/json";
 
-fn unwritable(error: serde_json::Error) -> CallError {
+fn unwritable(error: &serde_json::Error) -> CallError {
     tracing::error!(%error, "could not write an answer as json");
     failed("could not write the answer as json")
 }

@@ -56,7 +56,12 @@ impl Db {
         let wrong = |error: rusqlite::Error| OpenError::Database(failure::words(&error));
         let writer = if options.writable {
             create_parent(&path)?;
+            let is_new = !path.exists();
             let bare = Conn::open_bare(&path, Mode::Write).map_err(wrong)?;
+            // So that a long question does not keep a change waiting. A file that was there keeps its mode.
+            if is_new {
+                bare.pragma_update(None, "journal_mode", "wal").map_err(wrong)?;
+            }
             // From the operator, so not guarded; on a connection of its own, so that nothing of it stays.
             if let Some(init) = &options.init {
                 bare.execute_batch(init).map_err(|error| {

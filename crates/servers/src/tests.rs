@@ -1,3 +1,5 @@
+use serde_json::Value;
+
 use super::*;
 
 #[test]
@@ -79,4 +81,57 @@ fn a_server_refuses_options_of_another() {
         let error = open(name, options, base).err().unwrap().to_string();
         assert!(error.contains(expected), "{}: {error}", name.name());
     }
+}
+
+/// Holds an answer against the output schema of its tool; every test's calls go through here.
+pub(crate) fn conforms(server: &dyn Builtin, tool: &str, value: &Value) {
+    let schema = server.tools().into_iter().find(|one| one.name == tool).unwrap().output_schema;
+    if let Err(problem) = matches(&schema, value) {
+        panic!("the answer of {tool} is not what its schema says: {problem}");
+    }
+}
+
+/// The part of JSON Schema that our schemas use.
+fn matches(schema: &Value, value: &Value) -> Result<(), String> {
+    for any in ["anyOf", "oneOf"] {
+        if let Some(choices) = schema.get(any).and_then(Value::as_array)
+            && !choices.iter().any(|choice| matches(choice, value).is_ok())
+        {
+            return Err(format!("{value} is none of {schema}"));
+        }
+    }
+    let is_kind = |kind: &Value| match kind.as_str().unwrap() {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "null" => value.is_null(),
+        other => panic!("unknown type {other}"),
+    };
+    let is_typed = match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(is_kind),
+        Some(kind) => is_kind(kind),
+        None => true,
+    };
+    let is_listed = schema.get("enum").and_then(Value::as_array).is_none_or(|list| list.contains(value))
+        && schema.get("const").is_none_or(|only| only == value);
+    if !is_typed || !is_listed {
+        return Err(format!("{value} is not {schema}"));
+    }
+    if let Some(object) = value.as_object() {
+        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+            object.get(name.as_str().unwrap()).ok_or_else(|| format!("{name} is missing in {value}"))?;
+        }
+        if let Some(properties) = schema.get("properties") {
+            for (name, value) in object {
+                matches(properties.get(name).ok_or_else(|| format!("{name} is not in the schema"))?, value)?;
+            }
+        }
+    }
+    if let (Some(items), Some(list)) = (schema.get("items"), value.as_array()) {
+        list.iter().try_for_each(|value| matches(items, value))?;
+    }
+    Ok(())
 }

@@ -52,7 +52,8 @@ impl JsonSchema for Params {
     }
 }
 
-/// Rows of a table. Only a description for the output schema: answers are written as text.
+/// Rows of a table.
+// Only for the output schema: answers are written as text, straight from SQLite's rows.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "its fields are read by schemars alone")]
 pub(super) struct RowsView {
@@ -102,12 +103,12 @@ pub(super) struct Table {
 pub(super) fn query(conn: &mut Conn, args: &QueryArgs, max_rows: usize) -> Result<Answer, Failure> {
     let started = Instant::now();
     let mut statement = prepare(conn, &args.sql)?;
-    if statement.column_count() == 0 {
-        return Err(Failure::text("the sql holds no statement that returns rows"));
-    }
     // The second lock: SQLite's own judgement of what it compiled.
     if !statement.readonly() {
         return Err(Failure::text("the sql was refused: query only reads"));
+    }
+    if statement.column_count() == 0 {
+        return Err(Failure::text("the sql holds no statement that returns rows"));
     }
     bind(&mut statement, args.params.as_ref())?;
     let Table { mut text } = table(&mut statement, max_rows)?;

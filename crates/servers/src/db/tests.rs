@@ -33,7 +33,9 @@ pub(super) fn world(writable: bool) -> (TempDir, Db) {
 pub(super) async fn call(db: &Db, tool: &str, arguments: &Value) -> Result<Value, CallError> {
     let arguments = RawValue::from_string(arguments.to_string()).unwrap();
     let answer = db.call(tool, &arguments, CancellationToken::new()).await?;
-    Ok(serde_json::from_str(answer.structured.get()).unwrap())
+    let value = serde_json::from_str(answer.structured.get()).unwrap();
+    crate::tests::conforms(db, tool, &value);
+    Ok(value)
 }
 
 pub(super) async fn query(db: &Db, sql: &str) -> Result<Value, CallError> {

@@ -59,7 +59,8 @@ pub(super) struct Inserted {
     elapsed_ms: u64,
 }
 
-/// What a statement changed. Only a description for the output schema: answers are written as text.
+/// What a statement changed.
+// Only for the output schema: answers are written as text, straight from SQLite's rows.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "its fields are read by schemars alone")]
 pub(super) struct Executed {

@@ -74,11 +74,14 @@ pub(super) fn read(
     let (mut bytes, size_bytes) = read_bytes(place, offset, limit + 1)?;
     let goes_on = bytes.len() as u64 > limit;
     bytes.truncate(limit as usize);
-    let content = match encoding {
-        Encoding::Base64 => BASE64.encode(&bytes),
-        Encoding::Text => text(place, &mut bytes, offset, goes_on)?,
+    let (content, read) = match encoding {
+        Encoding::Base64 => (BASE64.encode(&bytes), bytes.len() as u64),
+        Encoding::Text => {
+            let text = text(place, bytes, offset, goes_on)?;
+            let read = text.len() as u64;
+            (text, read)
+        }
     };
-    let read = bytes.len() as u64;
     Ok(Piece {
         path: place.shown(),
         encoding,
@@ -118,28 +121,29 @@ pub(super) fn regular(place: &Place<'_>, found: &cap_std::fs::Metadata) -> Resul
 }
 
 /// The bytes as text. A character that the limit cut in two is left for the next piece.
-fn text(place: &Place<'_>, bytes: &mut Vec<u8>, offset: u64, goes_on: bool) -> Result<String, CallError> {
-    if let Err(error) = std::str::from_utf8(bytes) {
+fn text(place: &Place<'_>, mut bytes: Vec<u8>, offset: u64, goes_on: bool) -> Result<String, CallError> {
+    let shown = place.shown();
+    if goes_on && let Err(error) = std::str::from_utf8(&bytes) {
         let good = error.valid_up_to();
-        let shown = place.shown();
-        if error.error_len().is_none() && goes_on {
-            if good == 0 {
-                return Err(failed(format!(
-                    "\"limit\" is smaller than one character of \"{shown}\"; use 4 or more"
-                )));
-            }
-            bytes.truncate(good);
-        } else if offset > 0 && good == 0 && bytes.first().is_some_and(|byte| byte & 0xc0 == 0x80) {
+        if error.error_len().is_none() && good == 0 {
             return Err(failed(format!(
-                "offset {offset} of \"{shown}\" is inside a character; use next_offset of the answer before, or \
-                 \"encoding\": \"base64\""
-            )));
-        } else {
-            return Err(failed(format!(
-                "\"{shown}\" is not UTF-8 text (byte {}); read it with \"encoding\": \"base64\"",
-                offset + good as u64
+                "\"limit\" is smaller than one character of \"{shown}\"; use 4 or more"
             )));
         }
+        if error.error_len().is_none() {
+            bytes.truncate(good);
+        }
     }
-    String::from_utf8(bytes.clone()).map_err(|_| failed("could not read text"))
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let begins_inside = good == 0 && error.as_bytes().first().is_some_and(|byte| byte & 0xc0 == 0x80);
+        if offset > 0 && begins_inside {
+            return failed(format!(
+                "offset {offset} of \"{shown}\" is inside a character; use next_offset of the answer before, or \
+                 \"encoding\": \"base64\""
+            ));
+        }
+        let byte = offset + good as u64;
+        failed(format!("\"{shown}\" is not UTF-8 text (byte {byte}); read it with \"encoding\": \"base64\""))
+    })
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Kind;
 use super::read::read_bytes;
 use super::roots::Place;
-use super::walk::{Step, walk};
+use super::walk::{DEPTH_MAX, Step, walk};
 use crate::call::failed;
 
 /// Matches where no limit is given.
@@ -32,8 +32,6 @@ const FILE_BYTES_MAX: u64 = 8 << 20;
 const BINARY_PROBE_BYTES: usize = 8_000;
 /// Characters of a matching line that are shown.
 const LINE_CHARS_MAX: usize = 240;
-/// Trees deeper than this are not walked.
-const DEPTH_MAX: usize = 64;
 
 /// Arguments of `search`; at least one of name and text.
 #[derive(Debug, Deserialize, JsonSchema)]

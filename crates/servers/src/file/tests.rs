@@ -37,7 +37,9 @@ fn server(dir: &TempDir, writable: bool) -> Files {
 async fn call(server: &Files, tool: &str, arguments: &Value) -> Result<Value, CallError> {
     let arguments = RawValue::from_string(arguments.to_string()).unwrap();
     let answer = server.call(tool, &arguments, CancellationToken::new()).await?;
-    Ok(serde_json::from_str(answer.structured.get()).unwrap())
+    let value = serde_json::from_str(answer.structured.get()).unwrap();
+    crate::tests::conforms(server, tool, &value);
+    Ok(value)
 }
 
 async fn error(server: &Files, tool: &str, arguments: Value) -> String {

@@ -15,8 +15,8 @@ pub(super) const LIST_DEFAULT: u64 = 200;
 pub(super) const LIST_MAX: u64 = 5_000;
 /// Entries of one directory that are looked at, because they are sorted in memory.
 const DIRECTORY_ENTRIES_MAX: usize = 100_000;
-/// Deeper trees are somebody's mistake, or made to hurt; each level holds a directory open.
-const DEPTH_MAX: usize = 64;
+/// Deeper trees are somebody's mistake, or made to hurt: the names of each level stay in memory.
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// Arguments of `list`.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -161,7 +161,13 @@ pub(super) async fn collect(
         only(wanted.load, blocking(cancel, load)),
         only(wanted.gpu, monitor.gpu.view(cancel)),
     )?;
-    Ok(Metrics { measured_at: jiff::Timestamp::now().to_string(), cpu, mem, disk, net, load, gpu })
+    Ok(Metrics { measured_at: now(), cpu, mem, disk, net, load, gpu })
+}
+
+/// Finer than a millisecond says nothing to a reader.
+fn now() -> String {
+    let now = jiff::Timestamp::now();
+    now.round(jiff::Unit::Millisecond).unwrap_or(now).to_string()
 }
 
 async fn only<T>(
