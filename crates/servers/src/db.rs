@@ -2,6 +2,7 @@
 //! write, an authorizer, limits, a deadline); changing exists only when `writable`, on a connection of its own.
 
 mod failure;
+mod functions;
 mod guard;
 mod place;
 mod pool;

@@ -59,7 +59,7 @@ pub(super) fn words(error: &rusqlite::Error) -> String {
                 ErrorCode::CannotOpen => "the database file cannot be opened".into(),
                 ErrorCode::NotADatabase => "the file is not a sqlite database".into(),
                 ErrorCode::ReadOnly => format!("{text}; query only reads"),
-                ErrorCode::TooBig => format!("{text}; a value may have 8 MiB, cut it with substr()"),
+                ErrorCode::TooBig => format!("{text}; a value may have 4 MiB"),
                 _ => text,
             }
         }

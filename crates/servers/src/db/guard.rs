@@ -10,6 +10,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 
+use super::functions;
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -56,12 +58,15 @@ const VALUELESS_PRAGMAS: [&str; 10] = [
 /// statements pass the guard (an R-tree needs `zeroblob`).
 const VIRTUAL_TABLES: [&str; 3] = ["fts3", "fts4", "fts5"];
 
+/// Largest text or blob. No answer may have more than 1 MiB, so what is larger is cut by SQL anyway;
+/// and functions that look at no deadline work on as much as this at a time.
+pub(super) const LENGTH_BYTES_MAX: usize = 4 << 20;
+
 /// Limits of a connection with their reasons.
 const LIMITS: [(Limit, i32); 10] = [
     // No other database, ever: the second lock behind the authorizer.
     (Limit::SQLITE_LIMIT_ATTACHED, 0),
-    // No answer may be larger than 1 MiB, so a value of 8 MiB is already data to cut with substr().
-    (Limit::SQLITE_LIMIT_LENGTH, 8 << 20),
+    (Limit::SQLITE_LIMIT_LENGTH, LENGTH_BYTES_MAX as i32),
     // No person and no model writes more; larger values are parameters.
     (Limit::SQLITE_LIMIT_SQL_LENGTH, 256 << 10),
     // SQLite recurses this deep on the stack; generated conditions stay below.
@@ -103,6 +108,7 @@ pub(super) fn install(connection: &mut Connection, mode: Mode) -> rusqlite::Resu
     if mode == Mode::Write {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
     }
+    functions::install(connection)?;
     let guard = Arc::new(Guard::default());
     let asked = guard.clone();
     connection.authorizer(Some(move |context: AuthContext<'_>| asked.decide(mode, &context)))?;

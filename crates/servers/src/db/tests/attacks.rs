@@ -94,6 +94,8 @@ async fn query_changes_nothing_whatever_the_sql() {
             "SELECT edit('x', 'vi')".into(),
             "SELECT fts3_tokenizer('simple', x'00')".into(),
             "SELECT * FROM sqlite_dbpage".into(),
+            "SELECT unhex('6161', ' ')".into(),
+            "SELECT length(replace(printf('%.*c', 1000000, 'a'), 'a', printf('%.*c', 1000000, 'b')))".into(),
             "SELECT zeroblob(900000000)".into(),
             "SELECT length(randomblob(900000000))".into(),
             "SELECT length(printf('%.*c', 900000000, 'a'))".into(),
@@ -231,4 +233,15 @@ async fn a_long_question_does_not_keep_a_change_waiting() {
     });
     assert!(slow.unwrap_err().to_string().contains("was stopped after 500 ms"));
     assert_eq!(quick.unwrap()["rows_affected"], 1);
+}
+
+#[tokio::test]
+async fn functions_that_look_at_no_deadline_end_soon() {
+    let (_dir, db) = world(false);
+    let text = "printf('%.*c', 1000000, 'a')";
+    let set = "printf('%.*c', 1000000, 'b') || 'a'";
+    let sql = format!(
+        "SELECT length(trim({text}, {set})), instr({text}, {set}), length(replace({text}, {set}, ''))"
+    );
+    assert_eq!(query(&db, &sql).await.unwrap()["rows"], json!([[0, 0, 1_000_000]]));
 }
