@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use puerto_core::def::{EraDef, ServerDef};
+use puerto_core::def::ServerDef;
 use puerto_core::{Code, Error, Result, Retry, ServerName, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -202,9 +202,15 @@ pub struct Live {
     pub about: About,
     gate: Arc<Semaphore>,
     queued: AtomicUsize,
+    events: mpsc::Sender<Event>,
 }
 
 impl Live {
+    /// Passes on an event that came along with the answer to a call.
+    pub fn announce(&self, event: Event) {
+        let _ = self.events.try_send(event);
+    }
+
     /// Waits for a free place at the server.
     pub async fn place(&self) -> Result<OwnedSemaphorePermit> {
         if let Ok(place) = self.gate.clone().try_acquire_owned() {
@@ -347,9 +353,9 @@ impl Upstream {
         }
     }
 
-    /// The environment of a child: the allow-listed part of ours, the tenant's, its own.
-    pub fn era(&self) -> EraDef {
-        self.def.era
+    /// The connection, where it serves now.
+    pub fn connected(&self) -> Option<Arc<Live>> {
+        self.live.load_full()
     }
 
     /// The connection, once it serves. A server known to be down answers at once with an error that says
@@ -483,6 +489,7 @@ impl Upstream {
         }
     }
 
+    /// The environment of a child: the allow-listed part of ours, the tenant's, its own.
     fn environment(&self, tenant: &BTreeMap<String, puerto_core::Secret>) -> Vec<(OsString, OsString)> {
         let pair = |(name, value): (&String, &puerto_core::Secret)| {
             (OsString::from(name), OsString::from(value.reveal()))

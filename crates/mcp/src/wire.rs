@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use puerto_core::{Code, Error, Retry};
+use puerto_core::{Code, Error, Op, Origin, Outcome, Retry};
 
 use crate::era::Revision;
 use crate::frame::Parts;
@@ -22,6 +22,10 @@ pub struct Refusal {
     pub data: Option<String>,
     /// Seconds after which trying again makes sense.
     pub retry_after: Option<u64>,
+    /// For records: what it is.
+    pub code: Code,
+    /// For records: whose fault.
+    pub origin: Origin,
 }
 
 /// The text is no JSON.
@@ -46,7 +50,22 @@ pub const LEGACY_RESOURCE_NOT_FOUND: i32 = -32002;
 impl Refusal {
     /// With a number and its HTTP status.
     pub fn new(number: i32, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { number, http: http_status(number), message: message.into(), data: None, retry_after: None }
+        let code = match number {
+            INVALID_PARAMS => Code::InvalidArguments,
+            METHOD_NOT_FOUND | LEGACY_RESOURCE_NOT_FOUND => Code::NotFound,
+            INTERNAL_ERROR => Code::Internal,
+            _ => Code::BadRequest,
+        };
+        let origin = if number == INTERNAL_ERROR { Origin::Hub } else { Origin::Caller };
+        Self {
+            number,
+            http: http_status(number),
+            message: message.into(),
+            data: None,
+            retry_after: None,
+            code,
+            origin,
+        }
     }
 
     /// With the HTTP status 400, for faults found before the method is looked at.
@@ -84,6 +103,12 @@ impl Refusal {
     pub fn resource(uri: &str) -> Self {
         let uri = serde_json::Value::from(uri);
         Self::new(INVALID_PARAMS, format!("resource not found: {uri}")).data(format!(r#"{{"uri":{uri}}}"#))
+    }
+
+    /// Ends an operation that was refused.
+    pub fn record(&self, op: &mut Op) {
+        op.note(|record| record.detail = Some(self.message.as_ref().into()));
+        op.end(Outcome::Error(self.code, self.origin));
     }
 
     /// The whole message. `id` is the request's, as written; without one it is left out, or null for
@@ -130,6 +155,8 @@ impl From<&Error> for Refusal {
                 error.origin().name()
             )),
             retry_after: after.map(puerto_core::quota::seconds_up),
+            code: error.code(),
+            origin: error.origin(),
         }
     }
 }

@@ -150,6 +150,22 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// The way back for a question that came with this request.
+    pub fn asked(&self, question: &Frame) -> Option<Asked> {
+        let id = question.share(question.id);
+        match self {
+            Exchange::Stdio(waiting) => {
+                Some(Asked { link: Link::Stdio(waiting.pipe().clone()), session: None, id })
+            }
+            Exchange::Http(answering) => {
+                Some(Asked { link: answering.link(), session: answering.session().cloned(), id })
+            }
+            Exchange::Local(_) => None,
+        }
+    }
+}
+
 /// The way back to a server that has asked something.
 #[derive(Debug, Clone)]
 pub struct Asked {

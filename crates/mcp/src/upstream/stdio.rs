@@ -257,6 +257,11 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    /// Where it runs.
+    pub fn pipe(&self) -> &Arc<Pipe> {
+        &self.pipe
+    }
+
     /// The next message for this request.
     pub async fn next(&mut self) -> Result<Frame> {
         let notice = async {

@@ -145,7 +145,7 @@ async fn serve(
         }
     };
     let live = match connected {
-        Ok(Ok((link, offer))) => admit(upstream, link, offer),
+        Ok(Ok((link, offer))) => admit(upstream, link, offer, events_to.clone()),
         Ok(Err(error)) => {
             stop(process).await;
             return End::Broken(error.chain());
@@ -244,10 +244,10 @@ async fn connect(
 }
 
 /// Lets calls in.
-fn admit(upstream: &Upstream, link: Link, offer: Offer) -> Arc<Live> {
+fn admit(upstream: &Upstream, link: Link, offer: Offer, events: mpsc::Sender<Event>) -> Arc<Live> {
     let about = offer.about.clone();
     let gate = Arc::new(Semaphore::new(upstream.def.concurrent_limit()));
-    let live = Arc::new(Live { link, about, gate, queued: 0.into() });
+    let live = Arc::new(Live { link, about, gate, queued: 0.into(), events });
     upstream.take_offer(offer, ListKind::ALL.to_vec());
     upstream.live.store(Some(live.clone()));
     *upstream.ready_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
