@@ -89,7 +89,7 @@ pub struct TenantDef {
 }
 
 /// Limits of a tenant; 0 means none.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuotasDef {
     /// Servers that may be defined.
@@ -100,12 +100,6 @@ pub struct QuotasDef {
     pub max_concurrent_requests: u32,
     /// Calls in any minute, refilled evenly.
     pub requests_per_minute: u32,
-}
-
-impl Default for QuotasDef {
-    fn default() -> Self {
-        Self { max_servers: 0, max_tools_per_server: 0, max_concurrent_requests: 0, requests_per_minute: 0 }
-    }
 }
 
 /// How Puerto reaches a server.
