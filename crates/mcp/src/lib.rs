@@ -4,3 +4,13 @@
 //! bytes away.
 
 pub mod builtin;
+pub mod catalog;
+pub mod era;
+pub mod frame;
+pub mod headers;
+pub mod names;
+pub mod offer;
+pub mod scan;
+pub mod sse;
+pub mod upstream;
+pub mod wire;
