@@ -13,7 +13,7 @@ import peer
 MODES = {"auto": "auto", "legacy": "legacy", "modern": "2026-07-28"}
 
 
-async def run(args):
+async def run(args, report):
     questions: list[str] = []
 
     async def elicit(message, kind, params, context):
@@ -38,7 +38,9 @@ async def run(args):
     asked = {"elicitation_handler": elicit, "sampling_handler": sample, "roots": roots}
     options = asked if args.answer else {}
     async with Client(transport, mode=MODES[args.era], timeout=60, **options) as client:
-        can = (await client.session.discover()).capabilities if args.era == "modern" else client.server_capabilities
+        if args.era == "modern":
+            await peer.pin_modern(client.session)
+        can = client.session.server_capabilities
         lists = {"tools": [], "resources": [], "resourceTemplates": [], "prompts": []}
         if can.tools:
             lists["tools"] = [one.name for one in await client.list_tools()]
@@ -50,9 +52,15 @@ async def run(args):
         calls = await peer.call_all(
             args, lambda name, given, progress: client.call_tool_mcp(name, given, progress_handler=progress)
         )
-        version, server = client.session.protocol_version, peer.plain(client.session.server_info)
-    asked = {"questions": questions} if args.answer else {}
-    return {"protocolVersion": version, "serverInfo": server, **lists, "calls": calls, **asked}
+        report(
+            {
+                "protocolVersion": client.session.protocol_version,
+                "serverInfo": peer.plain(client.session.server_info),
+                **lists,
+                "calls": calls,
+                **({"questions": questions} if args.answer else {}),
+            }
+        )
 
 
 peer.main("fastmcp", run)

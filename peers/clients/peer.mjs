@@ -82,7 +82,7 @@ export async function main(client, run) {
     for (const call of failed) console.error(`${client}: ${call.name} failed: ${call.error.message}`);
     process.exitCode = failed.length > 0 ? 1 : 0;
   } catch (error) {
-    console.error(`${client}: ${error.stack ?? error}`);
+    console.error(`${client}: ${error.name}: ${error.message}`);
     process.exitCode = 1;
   }
 }

@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import sys
-import traceback
 from typing import Any, Awaitable, Callable
 
 PAGES = 100
@@ -97,13 +96,31 @@ async def call_all(args: argparse.Namespace, call: Callable[..., Awaitable[Any]]
     return done
 
 
-def main(client: str, run: Callable[[argparse.Namespace], Awaitable[dict[str, Any]]]) -> None:
+async def pin_modern(session: Any) -> None:
+    """What the SDK's pinned mode leaves out: asking the server whether it agrees, and what it can do."""
+    import mcp_types
+
+    found = await session.send_discover("2026-07-28")
+    session.adopt(mcp_types.DiscoverResult.model_validate(found))
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors inside exception groups, which anyio wraps around everything."""
+    inner = getattr(error, "exceptions", None)
+    return [error] if inner is None else [leaf for one in inner for leaf in leaves(one)]
+
+
+def main(client: str, run: Callable[..., Awaitable[None]]) -> None:
     """Runs a client: prints its document, or says on stderr why there is none."""
+    found: dict[str, Any] = {}
     try:
-        found = asyncio.run(run(parse()))
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
+        asyncio.run(run(parse(), found.update))
+    except Exception as error:
+        # SDK 1.x fails while it closes when the server speaks meanwhile; by then all has been found.
+        for leaf in leaves(error):
+            print(f"{client}: {type(leaf).__name__}: {leaf}", file=sys.stderr)
+        if not found:
+            sys.exit(1)
     print(json.dumps({"client": client, **found}, indent=2))
     failed = [call for call in found["calls"] if "error" in call]
     for call in failed:

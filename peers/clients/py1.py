@@ -28,7 +28,7 @@ async def streams(args):
                 yield read, write
 
 
-async def run(args):
+async def run(args, report):
     if args.era == "modern":
         raise SystemExit("SDK 1.x speaks no modern era")
     questions: list[str] = []
@@ -70,14 +70,15 @@ async def run(args):
                 args,
                 lambda name, given, progress: session.call_tool(name, given, progress_callback=progress),
             )
-    asked = {"questions": questions} if args.answer else {}
-    return {
-        "protocolVersion": started.protocolVersion,
-        "serverInfo": peer.plain(started.serverInfo),
-        **lists,
-        "calls": calls,
-        **asked,
-    }
+            report(
+                {
+                    "protocolVersion": started.protocolVersion,
+                    "serverInfo": peer.plain(started.serverInfo),
+                    **lists,
+                    "calls": calls,
+                    **({"questions": questions} if args.answer else {}),
+                }
+            )
 
 
 peer.main("py1", run)

@@ -20,7 +20,7 @@ def transport(args):
     return stdio_client(server, errlog=open("/dev/null", "w"))
 
 
-async def run(args):
+async def run(args, report):
     questions: list[str] = []
 
     async def elicit(_, params):
@@ -39,8 +39,9 @@ async def run(args):
     asked = {"elicitation_callback": elicit, "sampling_callback": sample, "list_roots_callback": roots}
     options = asked if args.answer else {}
     async with Client(transport(args), mode=MODES[args.era], read_timeout_seconds=60, **options) as client:
-        # A pinned version is adopted unasked, so the capabilities have to be asked for.
-        can = (await client.session.discover()).capabilities if args.era == "modern" else client.server_capabilities
+        if args.era == "modern":
+            await peer.pin_modern(client.session)
+        can = client.session.server_capabilities
         lists = {"tools": [], "resources": [], "resourceTemplates": [], "prompts": []}
         if can.tools:
             found = await peer.every(lambda cursor: client.list_tools(cursor=cursor), "tools")
@@ -58,9 +59,15 @@ async def run(args):
         calls = await peer.call_all(
             args, lambda name, given, progress: client.call_tool(name, given, progress_callback=progress)
         )
-        version, server = client.protocol_version, peer.plain(client.server_info)
-    asked = {"questions": questions} if args.answer else {}
-    return {"protocolVersion": version, "serverInfo": server, **lists, "calls": calls, **asked}
+        report(
+            {
+                "protocolVersion": client.protocol_version,
+                "serverInfo": peer.plain(client.server_info),
+                **lists,
+                "calls": calls,
+                **({"questions": questions} if args.answer else {}),
+            }
+        )
 
 
 peer.main("py2", run)
