@@ -75,14 +75,17 @@ export async function callAll(args, call) {
 
 /** Runs a client: prints its document, or says on stderr why there is none. */
 export async function main(client, run) {
+  let document = '';
+  let failed = true;
   try {
     const found = await run(parse());
-    process.stdout.write(`${JSON.stringify({ client, ...found }, null, 2)}\n`);
-    const failed = found.calls.filter((call) => call.error);
-    for (const call of failed) console.error(`${client}: ${call.name} failed: ${call.error.message}`);
-    process.exitCode = failed.length > 0 ? 1 : 0;
+    const failures = found.calls.filter((call) => call.error);
+    for (const call of failures) console.error(`${client}: ${call.name} failed: ${call.error.message}`);
+    document = `${JSON.stringify({ client, ...found }, null, 2)}\n`;
+    failed = failures.length > 0;
   } catch (error) {
     console.error(`${client}: ${error.name}: ${error.message}`);
-    process.exitCode = 1;
   }
+  // A stream that the SDK left open must not decide how long we live.
+  process.stdout.write(document, () => process.exit(failed ? 1 : 0));
 }

@@ -1,0 +1,3 @@
+//! The test kit's own tests: what other tests take for granted must hold.
+
+mod fixture;
