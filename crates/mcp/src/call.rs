@@ -64,6 +64,7 @@ pub enum Out {
 pub struct Call {
     exchange: Option<Exchange>,
     failed: Option<Error>,
+    ended_by: Option<Error>,
     upstream: Arc<Upstream>,
     live: Option<Arc<Live>>,
     client: Client,
@@ -138,6 +139,7 @@ pub async fn begin(
     let mut call = Call {
         exchange: None,
         failed: None,
+        ended_by: None,
         upstream,
         live: None,
         client,
@@ -240,7 +242,7 @@ impl Call {
         loop {
             let frame = match self.receive().await {
                 Ok(frame) => frame,
-                Err(error) => return self.fail(&error),
+                Err(error) => return self.fail(error),
             };
             match frame.kind() {
                 Kind::Response => {
@@ -295,9 +297,20 @@ impl Call {
         true
     }
 
-    fn fail(&mut self, error: &Error) -> Out {
+    /// The error that ended it, where it got no answer.
+    pub fn take_error(&mut self) -> Option<Error> {
+        self.ended_by.take()
+    }
+
+    fn fail(&mut self, error: Error) -> Out {
         self.exchange = None;
-        self.op.fail(error);
+        self.op.fail(&error);
+        let last = self.failure(&error);
+        self.ended_by = Some(error);
+        last
+    }
+
+    fn failure(&self, error: &Error) -> Out {
         let id = self.frame.raw(self.frame.id);
         let ours = error.origin() != Origin::Caller;
         if self.route.method == Routed::ToolsCall && ours {

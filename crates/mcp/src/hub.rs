@@ -66,7 +66,9 @@ pub struct Hub {
     pub sessions: Sessions,
     /// Seals cursors.
     pub seal: Seal,
-    /// Ends everything that goes on by itself.
+    /// Ends streams and takes in nothing new; calls in flight go on.
+    pub draining: CancellationToken,
+    /// Ends everything.
     pub stopping: CancellationToken,
     recorder: Recorder,
     tasks: Mutex<JoinSet<()>>,
@@ -150,6 +152,7 @@ impl Hub {
             tenants,
             sessions: Sessions::new(gateway.max_sessions, Duration::from_secs(gateway.session_idle_timeout)),
             seal: Seal::new(build.cursor_key),
+            draining: CancellationToken::new(),
             stopping: stopping.clone(),
             recorder: build.recorder,
             tasks: Mutex::new(tasks),
@@ -220,6 +223,7 @@ impl Hub {
 
     /// Stops: lets go of sessions, ends every server with its processes, waits for all tasks.
     pub async fn stop(&self) {
+        self.draining.cancel();
         self.stopping.cancel();
         let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         while tasks.join_next().await.is_some() {}

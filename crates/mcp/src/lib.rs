@@ -15,6 +15,7 @@ pub mod hub;
 pub mod list;
 pub mod names;
 pub mod offer;
+pub mod operate;
 pub mod route;
 pub mod scan;
 pub mod session;

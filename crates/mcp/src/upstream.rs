@@ -426,6 +426,16 @@ impl Upstream {
         let _ = tokio::time::timeout_at(deadline, coming).await;
     }
 
+    /// Waits until it is no longer coming up, whatever comes of it.
+    pub async fn settled(&self, deadline: Instant) {
+        if !self.rules.auto_start {
+            return;
+        }
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|s| !matches!(s, State::Idle | State::Starting));
+        let _ = tokio::time::timeout_at(deadline, settled).await;
+    }
+
     /// Starts it and waits until it serves or has failed.
     pub async fn start(&self, deadline: Instant) -> Result<()> {
         if matches!(*self.state.borrow(), State::Disabled) {

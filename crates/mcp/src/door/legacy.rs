@@ -238,7 +238,7 @@ fn uri(frame: &Frame) -> Result<String, Refusal> {
 /// with the session.
 pub fn stream(hub: &Arc<Hub>, endpoint: Endpoint, session: Arc<Session>) -> BoxStream<'static, Parts> {
     let changes = endpoint.tenant.keeper.changes();
-    let stopping = hub.stopping.clone();
+    let stopping = hub.draining.clone();
     stream::unfold(
         (changes, endpoint, session, stopping),
         |(mut changes, endpoint, session, stopping)| async move {

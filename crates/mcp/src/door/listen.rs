@@ -136,7 +136,7 @@ impl Listening {
         loop {
             let change = tokio::select! {
                 change = self.changes.recv() => change,
-                () = self.hub.stopping.cancelled() => return Some(self.end()),
+                () = self.hub.draining.cancelled() => return Some(self.end()),
             };
             match change {
                 Ok(change) => {

@@ -104,7 +104,7 @@ async fn read(
         let read = tokio::select! {
             read = input.read_buf(&mut buffer) => read,
             () = connection.out.closed() => return,
-            () = connection.hub.stopping.cancelled() => return,
+            () = connection.hub.draining.cancelled() => return,
         };
         if !matches!(read, Ok(1..)) {
             return;
