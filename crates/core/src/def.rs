@@ -20,7 +20,7 @@ pub struct HubDef {
     /// Version of this file's format. `1.0.0` is the only one.
     #[serde(default = "HubDef::version")]
     pub version: String,
-    /// Tenants by id. A caller that names none works in `default`.
+    /// Tenants by id, each with its servers. A caller that names none works in "default".
     pub tenants: BTreeMap<TenantId, TenantDef>,
     /// The listener and the MCP endpoint.
     #[serde(default)]
@@ -409,10 +409,30 @@ pub enum LogLevel {
     #[default]
     Info,
     /// What may need a look.
-    #[serde(alias = "WARNING")]
     Warn,
     /// What needs somebody to act.
     Error,
+}
+
+/// A word that is no log level.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a log level: use TRACE, DEBUG, INFO, WARN or ERROR")]
+pub struct InvalidLevel(String);
+
+impl std::str::FromStr for LogLevel {
+    type Err = InvalidLevel;
+
+    /// As in the environment, where upper and lower case are both customary.
+    fn from_str(given: &str) -> Result<Self, InvalidLevel> {
+        Ok(match given.to_ascii_uppercase().as_str() {
+            "TRACE" => LogLevel::Trace,
+            "DEBUG" => LogLevel::Debug,
+            "INFO" => LogLevel::Info,
+            "WARN" | "WARNING" => LogLevel::Warn,
+            "ERROR" => LogLevel::Error,
+            _ => return Err(InvalidLevel(given.into())),
+        })
+    }
 }
 
 /// Shape of a log line.

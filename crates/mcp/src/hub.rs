@@ -23,7 +23,7 @@ use crate::upstream::{Birth, Reach, Rules, Upstream};
 const REAP: Duration = Duration::from_secs(15);
 
 /// Makes the way to a server from its definition.
-pub type ReachOf = dyn Fn(&TenantId, &ServerName) -> std::result::Result<Reach, String>;
+pub type ReachOf<'a> = dyn Fn(&TenantId, &ServerName) -> std::result::Result<Reach, String> + 'a;
 
 /// What a hub is built from.
 pub struct Build<'a> {
@@ -34,7 +34,7 @@ pub struct Build<'a> {
     /// What all servers have in common.
     pub rules: Rules,
     /// How each server is reached.
-    pub reach: &'a ReachOf,
+    pub reach: &'a ReachOf<'a>,
     /// What servers offered when they were last seen.
     pub remembered: Vec<(TenantId, ServerName, Offer)>,
     /// Keeps offers for the next start.

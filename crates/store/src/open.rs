@@ -22,7 +22,8 @@ const MIGRATIONS: &[&str] = &["
         id INTEGER PRIMARY KEY,
         at INTEGER NOT NULL,
         request INTEGER NOT NULL,
-        trace BLOB NOT NULL,
+        trace_high INTEGER NOT NULL,
+        trace_low INTEGER NOT NULL,
         span INTEGER NOT NULL,
         kind TEXT NOT NULL,
         tenant TEXT NOT NULL,
@@ -37,7 +38,7 @@ const MIGRATIONS: &[&str] = &["
         bytes_in INTEGER NOT NULL,
         bytes_out INTEGER NOT NULL,
         detail TEXT
-    ) STRICT;
+    );
     CREATE TABLE catalogs (
         tenant TEXT NOT NULL,
         server TEXT NOT NULL,

@@ -23,11 +23,13 @@ const NAME_BYTES_MAX: usize = 256;
 /// Longest reason kept, in bytes.
 const DETAIL_BYTES_MAX: usize = 2_048;
 
-const INSERT: &str = "INSERT INTO records (at, request, trace, span, kind, tenant, caller, client, protocol,
+const INSERT: &str =
+    "INSERT INTO records (at, request, trace_high, trace_low, span, kind, tenant, caller, client, protocol,
     server, object, outcome, origin, duration, bytes_in, bytes_out, detail)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 
-const RECENT: &str = "SELECT id, at, request, trace, span, kind, tenant, caller, client, protocol,
+const RECENT: &str =
+    "SELECT id, at, request, trace_high, trace_low, span, kind, tenant, caller, client, protocol,
     server, object, outcome, origin, duration, bytes_in, bytes_out, detail
     FROM records WHERE id < ?1 AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR server = ?3)
     ORDER BY id DESC LIMIT ?4";
@@ -104,25 +106,26 @@ impl Store {
 pub(crate) fn insert(db: &Connection, batch: &[Record]) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(INSERT)?;
     for record in batch {
-        let trace = record.trace.trace_id.to_be_bytes();
         // SQLite's integers are signed: ids keep their bits, counts stop at the largest.
         statement.raw_bind_parameter(1, micros(record.at))?;
         statement.raw_bind_parameter(2, record.request.number().cast_signed())?;
-        statement.raw_bind_parameter(3, &trace[..])?;
-        statement.raw_bind_parameter(4, record.trace.span_id.cast_signed())?;
-        statement.raw_bind_parameter(5, cut(record.kind.name(), NAME_BYTES_MAX))?;
-        statement.raw_bind_parameter(6, &*record.tenant)?;
-        statement.raw_bind_parameter(7, &*record.caller)?;
-        statement.raw_bind_parameter(8, record.client.as_deref().map(|text| cut(text, NAME_BYTES_MAX)))?;
-        statement.raw_bind_parameter(9, record.protocol)?;
-        statement.raw_bind_parameter(10, record.server.as_deref())?;
-        statement.raw_bind_parameter(11, record.object.as_deref().map(|text| cut(text, NAME_BYTES_MAX)))?;
-        statement.raw_bind_parameter(12, record.outcome.name())?;
-        statement.raw_bind_parameter(13, record.outcome.origin().map(puerto_core::Origin::name))?;
-        statement.raw_bind_parameter(14, i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX))?;
-        statement.raw_bind_parameter(15, i64::try_from(record.bytes_in).unwrap_or(i64::MAX))?;
-        statement.raw_bind_parameter(16, i64::try_from(record.bytes_out).unwrap_or(i64::MAX))?;
-        statement.raw_bind_parameter(17, record.detail.as_deref().map(|text| cut(text, DETAIL_BYTES_MAX)))?;
+        // Two integers: half the time of a blob, which SQLite copies.
+        statement.raw_bind_parameter(3, ((record.trace.trace_id >> 64) as u64).cast_signed())?;
+        statement.raw_bind_parameter(4, (record.trace.trace_id as u64).cast_signed())?;
+        statement.raw_bind_parameter(5, record.trace.span_id.cast_signed())?;
+        statement.raw_bind_parameter(6, cut(record.kind.name(), NAME_BYTES_MAX))?;
+        statement.raw_bind_parameter(7, &*record.tenant)?;
+        statement.raw_bind_parameter(8, &*record.caller)?;
+        statement.raw_bind_parameter(9, record.client.as_deref().map(|text| cut(text, NAME_BYTES_MAX)))?;
+        statement.raw_bind_parameter(10, record.protocol)?;
+        statement.raw_bind_parameter(11, record.server.as_deref())?;
+        statement.raw_bind_parameter(12, record.object.as_deref().map(|text| cut(text, NAME_BYTES_MAX)))?;
+        statement.raw_bind_parameter(13, record.outcome.name())?;
+        statement.raw_bind_parameter(14, record.outcome.origin().map(puerto_core::Origin::name))?;
+        statement.raw_bind_parameter(15, i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX))?;
+        statement.raw_bind_parameter(16, i64::try_from(record.bytes_in).unwrap_or(i64::MAX))?;
+        statement.raw_bind_parameter(17, i64::try_from(record.bytes_out).unwrap_or(i64::MAX))?;
+        statement.raw_bind_parameter(18, record.detail.as_deref().map(|text| cut(text, DETAIL_BYTES_MAX)))?;
         statement.raw_execute()?;
     }
     Ok(())
@@ -149,25 +152,26 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<RecordRow> {
-    let trace: [u8; 16] = row.get(3)?;
+    let half = |column| row.get::<_, i64>(column).map(|half| u128::from(half.cast_unsigned()));
+    let trace = (half(3)? << 64) | half(4)?;
     Ok(RecordRow {
         id: row.get(0)?,
         at_us: row.get(1)?,
         request: RequestId::from_number(row.get::<_, i64>(2)?.cast_unsigned()).to_string(),
-        trace: format!("{:032x}", u128::from_be_bytes(trace)),
-        span: format!("{:016x}", row.get::<_, i64>(4)?),
-        kind: row.get(5)?,
-        tenant: row.get(6)?,
-        caller: row.get(7)?,
-        client: row.get(8)?,
-        protocol: row.get(9)?,
-        server: row.get(10)?,
-        object: row.get(11)?,
-        outcome: row.get(12)?,
-        origin: row.get(13)?,
-        duration_us: row.get(14)?,
-        bytes_in: row.get(15)?,
-        bytes_out: row.get(16)?,
-        detail: row.get(17)?,
+        trace: format!("{trace:032x}"),
+        span: format!("{:016x}", row.get::<_, i64>(5)?),
+        kind: row.get(6)?,
+        tenant: row.get(7)?,
+        caller: row.get(8)?,
+        client: row.get(9)?,
+        protocol: row.get(10)?,
+        server: row.get(11)?,
+        object: row.get(12)?,
+        outcome: row.get(13)?,
+        origin: row.get(14)?,
+        duration_us: row.get(15)?,
+        bytes_in: row.get(16)?,
+        bytes_out: row.get(17)?,
+        detail: row.get(18)?,
     })
 }
