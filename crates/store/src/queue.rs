@@ -20,8 +20,9 @@ pub(crate) const ROWS_WAITING_MAX: usize = 65_536;
 /// Items of one commit. More makes a row hardly cheaper, but those who wait wait longer.
 pub(crate) const COMMIT_ITEMS: usize = 512;
 
-/// How long records wait for company. Nobody waits for a record, and a commit costs as much as some
-/// thirty rows, so this is long; a change ends the wait at once.
+/// How long records wait for company. Nobody waits for a record; whoever waits for a change, or for
+/// `flush`, ends the wait at once. Measured at 5,000 rows a second on a shared machine: 4 ms cost
+/// 4 to 11 µs of CPU a row, 20 ms about 2.5, and 50 ms no less.
 pub(crate) const RECORDS_WINDOW: Duration = Duration::from_millis(20);
 
 /// Tells whoever asked for a change how it went, after the commit.
