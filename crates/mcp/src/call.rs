@@ -207,7 +207,7 @@ impl Call {
     async fn try_send(&mut self) -> Result<Exchange> {
         let live = self.upstream.live(self.ctx.deadline).await?;
         self.place = Some(live.place().await?);
-        let era = live.about.revision.era();
+        let era = questions::era_for(&self.client, &live).await;
         let session = remote_session(&self.client, &self.upstream, &live, era).await;
         let id = live.link.next_id();
         let text = outgoing::text(&Outgoing {

@@ -41,6 +41,14 @@ pub async fn pass_on(client: &Client, asked: Asked, frame: &Frame) -> Option<Par
     }
 }
 
+/// The era in which a client's request goes to a server: the client's own where the server speaks it.
+pub async fn era_for(client: &Client, live: &Live) -> Era {
+    match (client, &live.link, live.about.revision.era()) {
+        (Client::Legacy(_), Link::Http(remote), Era::Modern) if remote.speaks_legacy().await => Era::Legacy,
+        (_, _, era) => era,
+    }
+}
+
 /// The client's own session at a legacy HTTP server. At its first use the stream on which that server
 /// speaks unasked is opened too, and the severity that the client set is handed on.
 pub async fn own_session(

@@ -184,7 +184,7 @@ async fn set_level(endpoint: &Endpoint, session: &Arc<Session>, frame: &Frame) -
     session.set_level(level);
     let tell =
         endpoint.upstreams().filter_map(|up| Some((up, up.connected()?))).map(|(up, live)| async move {
-            if live.about.revision.era() == Era::Modern || !live.about.can.logging {
+            if questions::era_for(&Client::Legacy(session.clone()), &live).await == Era::Modern || !live.about.can.logging {
                 return;
             }
             match &live.link {

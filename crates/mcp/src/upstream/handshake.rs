@@ -67,6 +67,9 @@ pub async fn stdio(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
 
 /// Finds out the era of an HTTP server and makes the hub's own handshake.
 pub async fn http(remote: &Arc<Remote>, era: EraDef) -> Result<About> {
+    if era == EraDef::Modern {
+        remote.only_modern();
+    }
     if era != EraDef::Legacy {
         remote.settle(Era::Modern, None);
         match Link::Http(remote.clone()).ask(Era::Modern, "server/discover", "", None).await {

@@ -25,7 +25,7 @@ use crate::frame::{Frame, Kind, Parts};
 use crate::headers::encode;
 use crate::sse::Decoder;
 use crate::upstream::Event;
-use crate::upstream::link::{Link, Request, closed};
+use crate::upstream::link::{CLIENT_INFO, Link, Request, closed};
 
 /// The client that all HTTP servers share.
 pub type HttpClient = Client<HttpsConnector<HttpConnector>, Payload>;
@@ -108,6 +108,8 @@ pub struct Remote {
     limit: usize,
     next: AtomicU64,
     era: RwLock<Era>,
+    /// Whether a modern server makes the legacy handshake too; found out when a legacy client first calls.
+    dual: tokio::sync::OnceCell<bool>,
     control: RwLock<Option<Arc<RemoteSession>>>,
 }
 
@@ -166,6 +168,7 @@ impl Remote {
             limit,
             next: AtomicU64::new(1),
             era: RwLock::new(Era::Modern),
+            dual: tokio::sync::OnceCell::new(),
             control: RwLock::default(),
         }
     }
@@ -184,6 +187,29 @@ impl Remote {
     pub fn settle(&self, era: Era, control: Option<Arc<RemoteSession>>) {
         *self.era.write().unwrap_or_else(std::sync::PoisonError::into_inner) = era;
         *self.control.write().unwrap_or_else(std::sync::PoisonError::into_inner) = control;
+    }
+
+    /// Whether the server speaks the legacy era too: between equal eras everything passes, questions
+    /// included, so a legacy client is better served in its own.
+    pub async fn speaks_legacy(self: &Arc<Self>) -> bool {
+        if self.era() == Era::Legacy {
+            return true;
+        }
+        let probe = async {
+            let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, "{}", CLIENT_INFO).await else { return false };
+            let Ok(about) = super::handshake::initialized(&frame) else { return false };
+            let session = RemoteSession::new("{}".into(), CLIENT_INFO.into());
+            session.opened(id, about.revision);
+            self.end(&session).await;
+            true
+        };
+        *self.dual.get_or_init(|| probe).await
+    }
+
+    /// Never speak legacy with this server, whatever it could.
+    pub fn only_modern(&self) {
+        // Set before anybody could ask, so it cannot have been set otherwise.
+        let _ = self.dual.set(false);
     }
 
     fn era(&self) -> Era {

@@ -75,14 +75,14 @@ impl Local {
     /// Everything it offers; it never changes.
     pub fn offer(&self) -> Offer {
         let about = self.server.about();
-        let lists: [Value; 4] = [
-            serde_json::to_value(self.server.tools()),
-            serde_json::to_value(self.server.resources()),
-            serde_json::to_value(self.server.templates()),
-            Ok(Value::Array(Vec::new())),
+        let lists: [String; 4] = [
+            serde_json::to_string(&self.server.tools()),
+            serde_json::to_string(&self.server.resources()),
+            serde_json::to_string(&self.server.templates()),
+            Ok(String::new()),
         ]
         .map(|list| list.unwrap_or_default());
-        let has = |kind: ListKind| lists[kind as usize].as_array().is_some_and(|l| !l.is_empty());
+        let has = |kind: ListKind| lists[kind as usize].len() > "[]".len();
         let can = Can {
             tools: has(ListKind::Tools),
             resources: has(ListKind::Resources) || has(ListKind::Templates),
@@ -100,7 +100,10 @@ impl Local {
             can,
         });
         for kind in ListKind::ALL {
-            let text = Bytes::from(lists[kind as usize].to_string());
+            if !has(kind) {
+                continue;
+            }
+            let text = Bytes::from(lists[kind as usize].clone());
             #[allow(clippy::cast_possible_truncation, reason = "a handful of definitions")]
             let whole = Span { start: 0, end: text.len() as u32 };
             if let Err(fault) = offer.take_page(kind, &text, whole) {
