@@ -245,13 +245,13 @@ impl Offer {
                 match key {
                     "revision" => {
                         about.revision =
-                            text_of(text, value).and_then(|t| Revision::parse(&t)).unwrap_or(about.revision)
+                            text_of(text, value).and_then(|t| Revision::parse(&t)).unwrap_or(about.revision);
                     }
                     "serverInfo" if value.of(text) != b"null" => {
-                        about.server_info = text.slice(value.range())
+                        about.server_info = text.slice(value.range());
                     }
                     "capabilities" if value.of(text) != b"null" => {
-                        about.capabilities = text.slice(value.range())
+                        about.capabilities = text.slice(value.range());
                     }
                     "instructions" => about.instructions = text_of(text, value).map(Into::into),
                     _ => {

@@ -124,10 +124,10 @@ fn check(frame: &Frame, method: &str, headers: Option<&HeaderMap>) -> Result<(),
     if Revision::parse(&version).is_none_or(|revision| revision.era() == Era::Legacy) {
         return Err(Refusal::version(&version));
     }
-    if let Some(level) = frame.text(meta.log_level) {
-        if crate::session::Level::parse(&level).is_none() {
-            return Err(Refusal::new(INVALID_PARAMS, format!("unknown log level \"{level}\"")));
-        }
+    if let Some(level) = frame.text(meta.log_level)
+        && crate::session::Level::parse(&level).is_none()
+    {
+        return Err(Refusal::new(INVALID_PARAMS, format!("unknown log level \"{level}\"")));
     }
     headers.map_or(Ok(()), |headers| mirrored(frame, method, headers))
 }

@@ -196,7 +196,9 @@ impl Remote {
             return true;
         }
         let probe = async {
-            let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, "{}", CLIENT_INFO).await else { return false };
+            let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, "{}", CLIENT_INFO).await else {
+                return false;
+            };
             let Ok(about) = super::handshake::initialized(&frame) else { return false };
             let session = RemoteSession::new("{}".into(), CLIENT_INFO.into());
             session.opened(id, about.revision);
@@ -354,16 +356,15 @@ fn put(headers: &mut HeaderMap, name: &HeaderName, value: Option<&HeaderValue>) 
 }
 
 fn modern_headers(request: &Request, headers: &mut HeaderMap) -> Result<()> {
-    let bad = |_| Error::caller(Code::InvalidArguments, "a name or argument cannot be sent as a header");
+    let bad = || Error::caller(Code::InvalidArguments, "a name or argument cannot be sent as a header");
     headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Revision::MODERN.text()));
-    headers.insert(MCP_METHOD, HeaderValue::from_str(&request.method).map_err(bad)?);
+    headers.insert(MCP_METHOD, HeaderValue::from_str(&request.method).map_err(|_| bad())?);
     if let Some(name) = &request.name {
-        headers.insert(MCP_NAME, HeaderValue::from_str(&encode(name)).map_err(bad)?);
+        headers.insert(MCP_NAME, HeaderValue::from_str(&encode(name)).map_err(|_| bad())?);
     }
     for (name, value) in &request.headers {
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| bad(HeaderValue::from_str("\n").unwrap_err()))?;
-        headers.insert(name, HeaderValue::from_str(&encode(value)).map_err(bad)?);
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+        headers.insert(name, HeaderValue::from_str(&encode(value)).map_err(|_| bad())?);
     }
     Ok(())
 }
@@ -405,7 +406,8 @@ impl Answering {
         }
         let stream = kind.starts_with("text/event-stream");
         let json = kind.starts_with("application/json");
-        if !json && !(stream && head.status.is_success()) {
+        let readable = json || (stream && head.status.is_success());
+        if !readable {
             if head.status.is_success() {
                 let text = format!("the server answered {kind:?} where JSON or an event stream was expected");
                 return Err(Error::upstream(Code::UpstreamProtocol, text));
@@ -457,7 +459,7 @@ impl Answering {
         loop {
             let large =
                 |e| Error::upstream(Code::UpstreamProtocol, "an answer of the server is too large").inside(e);
-            if let Some(event) = events.next().map_err(large)? {
+            if let Some(event) = events.event().map_err(large)? {
                 return parse(event.data);
             }
             match body.frame().await {
@@ -538,10 +540,10 @@ pub async fn follow(mut stream: Answering, events: &mpsc::Sender<Event>) {
                 .tell(crate::wire::result(frame.raw(frame.id), ""), stream.session.as_ref())
                 .await;
         }
-        if let Some(event) = Event::from_notice(&frame) {
-            if events.send(event).await.is_err() {
-                return;
-            }
+        if let Some(event) = Event::from_notice(&frame)
+            && events.send(event).await.is_err()
+        {
+            return;
         }
     }
 }

@@ -166,10 +166,10 @@ async fn serve(
     live.gate.close();
     watching.cancel();
     let _ = watcher.await;
-    if let Link::Http(remote) = &live.link {
-        if let Some(control) = remote.control() {
-            let _ = tokio::time::timeout(Duration::from_secs(1), remote.end(&control)).await;
-        }
+    if let Link::Http(remote) = &live.link
+        && let Some(control) = remote.control()
+    {
+        let _ = tokio::time::timeout(Duration::from_secs(1), remote.end(&control)).await;
     }
     stop(process).await;
     end

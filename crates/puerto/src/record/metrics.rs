@@ -73,10 +73,19 @@ impl Metrics {
             known: Mutex::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register_with_unit("mcp_server_operation_duration", "Time from request to answer", Unit::Seconds, metrics.durations.clone());
+        registry.register_with_unit(
+            "mcp_server_operation_duration",
+            "Time from request to answer",
+            Unit::Seconds,
+            metrics.durations.clone(),
+        );
         registry.register("puerto_payload_bytes", "Bytes of requests and answers", metrics.bytes.clone());
         registry.register("puerto_server_up", "Whether a server serves", metrics.up.clone());
-        registry.register("puerto_server_restarts", "Starts of a server after its first", metrics.restarts.clone());
+        registry.register(
+            "puerto_server_restarts",
+            "Starts of a server after its first",
+            metrics.restarts.clone(),
+        );
         registry.register("puerto_sessions_open", "Legacy sessions with clients", metrics.sessions.clone());
         registry.register("puerto_records_lost", "Records that were not kept", metrics.lost.clone());
         Arc::new(metrics)
@@ -92,14 +101,19 @@ impl Metrics {
             gen_ai_tool_name: tool.to_owned(),
             tenant: record.tenant.to_string(),
             server: server.to_owned(),
-            error_type: if record.outcome == Outcome::Ok { String::new() } else { record.outcome.name().to_owned() },
+            error_type: if record.outcome == Outcome::Ok {
+                String::new()
+            } else {
+                record.outcome.name().to_owned()
+            },
         };
         if !self.has_room(&labels) {
             labels.gen_ai_tool_name = "other".into();
         }
         self.durations.get_or_create(&labels).observe(record.duration.as_secs_f64());
         for (direction, count) in [("in", record.bytes_in), ("out", record.bytes_out)] {
-            let labels = ByteLabels { tenant: labels.tenant.clone(), server: labels.server.clone(), direction };
+            let labels =
+                ByteLabels { tenant: labels.tenant.clone(), server: labels.server.clone(), direction };
             self.bytes.get_or_create(&labels).inc_by(count);
         }
     }
@@ -112,7 +126,8 @@ impl Metrics {
     /// As OpenMetrics text; what is a state and not an event is read now.
     pub(crate) fn render(&self, hub: &Hub, store: &Store) -> String {
         for upstream in hub.tenants.values().flat_map(|tenant| tenant.upstreams.values()) {
-            let labels = ServerLabels { tenant: upstream.tenant.to_string(), server: upstream.name.to_string() };
+            let labels =
+                ServerLabels { tenant: upstream.tenant.to_string(), server: upstream.name.to_string() };
             self.up.get_or_create(&labels).set(i64::from(upstream.state() == State::Ready));
             self.restarts.get_or_create(&labels).set(upstream.restarts().into());
         }
