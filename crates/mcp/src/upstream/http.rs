@@ -106,6 +106,7 @@ pub struct Remote {
     uri: Uri,
     headers: HeaderMap,
     limit: usize,
+    events: mpsc::Sender<Event>,
     next: AtomicU64,
     era: RwLock<Era>,
     /// Whether a modern server makes the legacy handshake too; found out when a legacy client first calls.
@@ -157,7 +158,13 @@ impl RemoteSession {
 
 impl Remote {
     /// A server at this address with these headers on every request.
-    pub fn new(client: HttpClient, uri: Uri, extra: HeaderMap, limit: usize) -> Self {
+    pub fn new(
+        client: HttpClient,
+        uri: Uri,
+        extra: HeaderMap,
+        limit: usize,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         let mut headers = extra;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
@@ -166,6 +173,7 @@ impl Remote {
             uri,
             headers,
             limit,
+            events,
             next: AtomicU64::new(1),
             era: RwLock::new(Era::Modern),
             dual: tokio::sync::OnceCell::new(),
@@ -338,12 +346,13 @@ impl Remote {
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
         self.client.request(request).await.map_err(|cause| {
-            let text = if cause.is_connect() {
-                "could not connect to the server"
-            } else {
-                "the connection to the server broke"
-            };
-            Error::upstream(Code::UpstreamDown, text).inside(cause)
+            if !cause.is_connect() {
+                return Error::upstream(Code::UpstreamDown, "the connection to the server broke")
+                    .inside(cause);
+            }
+            // Nobody listens there: the supervision takes over, so that further calls fail at once.
+            let _ = self.events.try_send(Event::Closed);
+            Error::upstream(Code::UpstreamDown, "could not connect to the server").inside(cause)
         })
     }
 }
