@@ -72,14 +72,13 @@ fn context(
     headers: Option<&HeaderMap>,
     cancel: CancellationToken,
 ) -> Ctx {
-    let mut ctx = hub.ctx(&endpoint.tenant, LIMIT);
+    let mut ctx = hub.ctx_until(&endpoint.tenant, LIMIT, cancel);
     let meta = &frame.params.meta;
     let given = frame.text(meta.traceparent).map(std::borrow::Cow::into_owned);
     let given = given.or_else(|| headers?.get("traceparent")?.to_str().ok().map(Into::into));
     ctx.trace = Trace::follow(given.as_deref());
     ctx.client = client_name(frame, meta.client_info).map(Into::into);
     ctx.protocol = Some(Revision::MODERN.text());
-    ctx.cancel = cancel;
     ctx
 }
 
