@@ -414,3 +414,6 @@ fn too_slow(upstream: &Upstream) -> Error {
     let text = format!("server {:?} did not answer within {limit} s (call_timeout)", upstream.name.as_str());
     Error::upstream(Code::UpstreamTimeout, text)
 }
+
+#[cfg(test)]
+mod tests;
