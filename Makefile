@@ -1,5 +1,36 @@
-.PHONY: schema
+# What a new machine needs: cargo, node with npm, python3 with venv, make, a C compiler.
+.PHONY: help run build fmt lint test ci bench schema openapi
 
-## schema: write api/config.schema.json anew from the definitions
-schema:
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: ## build Puerto and start it on the default configuration
+	cargo run --release -p puerto -- up
+
+build: ## build everything, for development
+	cargo build --workspace
+
+fmt: ## format the code
+	cargo fmt --all
+
+lint: ## check the format, and clippy without warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+test: ## every test, with the real clients and servers of others
+	peers/install
+	cargo build -p puerto -p puerto-testkit
+	cargo test --workspace -- --test-threads 4
+
+ci: lint test ## what has to pass before a change lands
+
+bench: ## what a call through Puerto costs, beside a bare proxy and others
+	peers/install
+	cargo build --release -p puerto -p puerto-bench
+	target/release/puerto-bench run --puerto target/release/puerto --peers peers --out docs/perf-table.md
+
+schema: ## write api/config.schema.json anew from the definitions
 	UPDATE_EXPECT=1 cargo test -q -p puerto --bin puerto the_committed_schema
+
+openapi: ## write api/openapi.json anew from the routes
+	UPDATE_EXPECT=1 cargo test -q -p puerto --test it openapi

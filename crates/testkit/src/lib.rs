@@ -1,1 +1,32 @@
-//! Drives the real binary in tests. For now: only the `fixture` binary beside it.
+//! Drives the real binary in tests, and brings servers to point it at. A test starts what it needs, asks,
+//! and compares; everything that was started ends with the value that stands for it.
+
+pub mod http;
+pub mod hub;
+pub mod peers;
+pub mod process;
+
+pub use hub::{Hub, Session};
+pub use peers::{Fixture, odd, peer, root};
+
+use std::time::{Duration, Instant};
+
+/// Longest wait for a condition. Generous: the machines that run tests are small and shared.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until a condition gives a value. Fails the test, with what was waited for, when it never does.
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one place where a test waits: for a condition, with an end"
+)]
+pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -2,3 +2,16 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod check;
+mod clients;
+mod config;
+mod conformance;
+mod lifecycle;
+mod openapi;
+mod rest;
+mod servers;
+mod tenants;
+mod tidy;
+mod wire;
+
+/// The binary under test.
+const PUERTO: &str = env!("CARGO_BIN_EXE_puerto");

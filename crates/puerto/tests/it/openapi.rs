@@ -1,0 +1,41 @@
+//! The OpenAPI document is committed, true, and complete.
+
+use puerto_testkit::{Hub, root};
+use serde_json::{Value, json};
+
+use crate::PUERTO;
+
+#[test]
+fn the_committed_document_is_current() {
+    let (code, document, _) = puerto_testkit::hub::command(PUERTO.as_ref(), &root(), &["openapi"]);
+    assert_eq!(code, 0);
+    expect_test::expect_file![root().join("api/openapi.json")].assert_eq(&document);
+}
+
+/// Every route of the document is served, and every answer has the members that its schema demands.
+#[test]
+fn every_route_in_it_answers() {
+    let hub = Hub::with_servers(PUERTO, &json!({"monitor": {"builtin": "monitor"}}));
+    let document: Value =
+        serde_json::from_str(&std::fs::read_to_string(root().join("api/openapi.json")).unwrap()).unwrap();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let asked = path
+                .replace("{tenant}", "default")
+                .replace("{server}", "monitor")
+                .replace("{name}", "monitor.get_uptime");
+            let answer = if method == "get" { hub.get(&asked) } else { hub.post(&asked, "{}") };
+            assert_eq!(answer.status, 200, "{method} {asked}: {}", answer.body);
+            let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+            let Some(name) = schema["$ref"].as_str().and_then(|r| r.rsplit('/').next()) else { continue };
+            for required in
+                document["components"]["schemas"][name]["required"].as_array().into_iter().flatten()
+            {
+                assert!(
+                    answer.json().get(required.as_str().unwrap()).is_some(),
+                    "{method} {asked} lacks {required}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What is on the wire: both eras on one URL, and nothing changed that need not be.
+
+use puerto_testkit::{Fixture, Hub, odd, wait_until};
+use serde_json::{Value, json};
+
+use crate::PUERTO;
+
+fn odd_hub() -> Hub {
+    Hub::with_servers(PUERTO, &json!({"odd": odd(&[])}))
+}
+
+fn fixture_hub(era: &str) -> (Fixture, Hub) {
+    let fixture = Fixture::start(PUERTO, era);
+    let hub = Hub::with_servers(PUERTO, &json!({"fixture": {"url": fixture.url}}));
+    (fixture, hub)
+}
+
+#[test]
+fn numbers_unknown_members_and_order_survive() {
+    let hub = odd_hub();
+    let arguments =
+        r#"{"z":1.10,"big":123456789012345678901234567890,"e":1E+2,"a":{"b":[1.0,-0]},"u":"\u00e4"}"#;
+    let session = hub.session("/mcp", "2025-11-25");
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":9007199254740993,"method":"tools/call","params":{{"vendor":1.10,"name":"odd__raw","arguments":{arguments}}}}}"#
+    );
+    let answer = session.send(&text);
+    assert!(
+        answer.body.contains(r#""id":9007199254740993"#) && answer.body.contains(r#""vendor":1.10"#),
+        "{}",
+        answer.body
+    );
+    let seen = answer.response()["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+    assert!(
+        seen.contains(&format!(r#""arguments":{arguments}"#))
+            && seen.contains(r#""vendor":1.10,"name":"raw""#),
+        "{seen}"
+    );
+    let listed = hub.modern("/mcp", "tools/list", json!({})).body;
+    assert!(listed.contains(r#""vendorKey":1.10"#), "{listed}");
+}
+
+#[test]
+fn both_eras_share_one_url() {
+    let hub = odd_hub();
+    let discovered = hub.modern("/mcp", "server/discover", json!({})).response();
+    assert_eq!(discovered["result"]["supportedVersions"], json!(["2026-07-28"]));
+    for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
+        let session = hub.session("/mcp", version);
+        assert_eq!(session.opened["result"]["protocolVersion"], version);
+        assert_eq!(
+            session.ask("ping", json!({})).response(),
+            json!({"jsonrpc": "2.0", "id": "q", "result": {}})
+        );
+        assert_eq!(session.end().status, 200);
+        assert_eq!(session.ask("ping", json!({})).status, 404);
+    }
+    assert_eq!(hub.session("/mcp", "1900-01-01").opened["result"]["protocolVersion"], "2025-11-25");
+    let nothing = hub.post("/mcp", r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+    assert!(nothing.status == 400 && nothing.body.contains("session required"), "{nothing:?}");
+    assert_eq!(hub.get("/mcp").status, 405);
+    assert_eq!(hub.post("/mcp", "{").json()["error"]["code"], -32700);
+    assert_eq!(hub.post("/mcp", r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#).status, 400);
+    let deep = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{}{}}}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    assert!(hub.post("/mcp", &deep).body.contains("nested too deeply"));
+}
+
+#[test]
+fn batches_belong_to_the_revision_that_had_them() {
+    let hub = odd_hub();
+    let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","method":"notifications/initialized"},{"jsonrpc":"2.0","id":"b","method":"tools/list"}]"#;
+    let answers = hub.session("/mcp", "2025-03-26").send(batch).json();
+    assert_eq!(
+        (answers.as_array().unwrap().len(), &answers[0]["id"], &answers[1]["id"]),
+        (2, &json!(1), &json!("b"))
+    );
+    assert_eq!(hub.session("/mcp", "2025-11-25").send(batch).status, 400);
+}
+
+#[test]
+fn pages_are_sealed() {
+    let config = json!({"tenants": {"default": {"servers": {"odd": odd(&[])}}}, "gateway": {"page_size": 4}});
+    let hub = Hub::start(PUERTO, &config);
+    hub.wait_for("default:odd", "ready");
+    let first = hub.modern("/mcp", "tools/list", json!({})).response();
+    let cursor = first["result"]["nextCursor"].as_str().unwrap();
+    let second = hub.modern("/mcp", "tools/list", json!({"cursor": cursor})).response();
+    let count = |answer: &Value| answer["result"]["tools"].as_array().unwrap().len();
+    assert_eq!((count(&first), count(&second), second["result"]["nextCursor"].is_null()), (4, 2, true));
+    for (path, cursor) in [("/mcp", "made-up"), ("/mcp/default/odd", cursor)] {
+        assert_eq!(
+            hub.modern(path, "tools/list", json!({"cursor": cursor})).response()["error"]["code"],
+            -32602
+        );
+    }
+}
+
+#[test]
+fn changes_of_lists_reach_clients_of_both_eras() {
+    let hub = odd_hub();
+    let session = hub.session("/mcp", "2025-11-25");
+    let mut stream = session.stream();
+    let filter = json!({"notifications": {"toolsListChanged": true}});
+    let mut listen = hub.modern_events("/mcp", "subscriptions/listen", filter);
+    let first = listen.next_message().unwrap();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+    assert_eq!(first["params"]["notifications"], json!({"toolsListChanged": true}));
+    hub.call("/mcp", "odd__changed", json!({}));
+    assert_eq!(stream.next_message().unwrap()["method"], "notifications/tools/list_changed");
+    let told = listen.next_message().unwrap();
+    assert_eq!(told["method"], "notifications/tools/list_changed");
+    assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 1);
+}
+
+#[test]
+fn updates_of_resources_cross_eras() {
+    for era in ["legacy", "modern"] {
+        let (_fixture, hub) = fixture_hub(era);
+        let uri = "test://watched-resource";
+        let session = hub.session("/mcp", "2025-11-25");
+        let mut stream = session.stream();
+        assert_eq!(
+            session.ask("resources/subscribe", json!({"uri": uri})).response()["result"],
+            json!({}),
+            "{era}"
+        );
+        let filter = json!({"notifications": {"resourceSubscriptions": [uri]}});
+        let mut listen = hub.modern_events("/mcp", "subscriptions/listen", filter);
+        assert_eq!(
+            listen.next_message().unwrap()["params"]["notifications"]["resourceSubscriptions"],
+            json!([uri]),
+            "{era}"
+        );
+        hub.call("/mcp", "fixture__test_trigger_resource_update", json!({"uri": uri}));
+        for message in [stream.next_message().unwrap(), listen.next_message().unwrap()] {
+            assert_eq!(
+                (&message["method"], &message["params"]["uri"]),
+                (&json!("notifications/resources/updated"), &json!(uri)),
+                "{era}"
+            );
+        }
+    }
+}
+
+#[test]
+fn progress_keeps_the_clients_token_in_every_pair() {
+    for era in ["legacy", "modern"] {
+        let (_fixture, hub) = fixture_hub(era);
+        let params = json!({"name": "fixture__test_tool_with_progress", "arguments": {}, "_meta": {"progressToken": "mine"}});
+        let session = hub.session("/mcp", "2025-11-25");
+        for answer in
+            [hub.modern("/mcp", "tools/call", params.clone()), session.ask("tools/call", params.clone())]
+        {
+            let messages = answer.messages();
+            let progress: Vec<_> =
+                messages.iter().filter(|m| m["method"] == "notifications/progress").collect();
+            assert!(
+                progress.len() >= 3 && progress.iter().all(|m| m["params"]["progressToken"] == "mine"),
+                "{era}: {messages:?}"
+            );
+            assert!(messages.last().unwrap()["result"].is_object());
+        }
+    }
+}
+
+#[test]
+fn resources_prompts_and_completion_work_in_every_pair() {
+    for era in ["legacy", "modern", "both"] {
+        let (_fixture, hub) = fixture_hub(era);
+        let session = hub.session("/mcp", "2025-11-25");
+        for (method, params, part) in [
+            ("resources/read", json!({"uri": "test://static-text"}), "contents"),
+            ("resources/read", json!({"uri": "test://template/7/data"}), "contents"),
+            ("prompts/get", json!({"name": "fixture__test_simple_prompt"}), "messages"),
+            (
+                "completion/complete",
+                json!({"ref": {"type": "ref/prompt", "name": "fixture__test_prompt_with_arguments"}, "argument": {"name": "arg1", "value": "t"}}),
+                "completion",
+            ),
+        ] {
+            for answer in [hub.modern("/mcp", method, params.clone()), session.ask(method, params.clone())] {
+                assert!(!answer.response()["result"][part].is_null(), "{era} {method}: {}", answer.body);
+            }
+        }
+        let missing = hub.modern("/mcp", "resources/read", json!({"uri": "test://nowhere"})).response();
+        assert_eq!(
+            (&missing["error"]["code"], &missing["error"]["data"]["uri"]),
+            (&json!(-32602), &json!("test://nowhere")),
+            "{era}"
+        );
+    }
+}
+
+#[test]
+fn resources_with_one_uri_stay_two() {
+    let (one, other) = (Fixture::start(PUERTO, "both"), Fixture::start(PUERTO, "both"));
+    let hub = Hub::with_servers(PUERTO, &json!({"a": {"url": one.url}, "b": {"url": other.url}}));
+    let listed = hub.modern("/mcp", "resources/list", json!({})).response();
+    let uris: Vec<_> = listed["result"]["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["uri"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(
+        uris.contains(&"test://static-text".into()) && uris.contains(&"puerto://b/test://static-text".into()),
+        "{uris:?}"
+    );
+    let read =
+        hub.modern("/mcp", "resources/read", json!({"uri": "puerto://b/test://static-text"})).response();
+    assert_eq!(read["result"]["contents"][0]["uri"], "puerto://b/test://static-text", "{read}");
+}
+
+#[test]
+fn cancelling_reaches_the_server() {
+    let hub = odd_hub();
+    let logs = |part: &str| {
+        wait_until("the server hears that the call is cancelled", || {
+            hub.get("/api/servers/default/odd/logs").body.contains(part).then_some(())
+        });
+    };
+    let session = hub.session("/mcp/default/odd", "2025-11-25");
+    std::thread::scope(|scope| {
+        let call =
+            scope.spawn(|| session.ask("tools/call", json!({"name": "sleep", "arguments": {"seconds": 30}})));
+        wait_until("the call is under way", || {
+            session
+                .send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q"}}"#);
+            hub.get("/api/servers/default/odd/logs").body.contains("cancelled").then_some(())
+        });
+        assert!(call.join().unwrap().status == 200);
+    });
+    // In the modern era a client cancels by leaving.
+    let second = Hub::with_servers(PUERTO, &json!({"odd": odd(&[])}));
+    let (text, _) = puerto_testkit::hub::modern_text(
+        "tools/call",
+        json!({"name": "sleep", "arguments": {"seconds": 30}}),
+    );
+    let head = format!(
+        "POST /mcp/default/odd HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: sleep\r\nContent-Length: {}\r\n\r\n{text}",
+        second.address,
+        text.len()
+    );
+    let mut leaving = std::net::TcpStream::connect(&second.address).unwrap();
+    std::io::Write::write_all(&mut leaving, head.as_bytes()).unwrap();
+    wait_until("the server hears that the client has left", || {
+        // Leaving before the call has begun would cancel nothing, so leave once it can be seen.
+        let records = second.get("/api/servers/default/odd/logs").body.contains("cancelled");
+        let _ = leaving.shutdown(std::net::Shutdown::Both);
+        records.then_some(())
+    });
+    logs("cancelled");
+}
+
+#[test]
+fn headers_must_say_what_the_body_says() {
+    let hub = odd_hub();
+    let (text, _) = puerto_testkit::hub::modern_text("tools/call", json!({"name": "odd__pid"}));
+    let send = |headers: &[(&str, &str)]| {
+        let all: Vec<_> = [("Content-Type", "application/json")].iter().chain(headers).copied().collect();
+        let answer = hub.request("POST", "/mcp", &all, &text);
+        (answer.status, answer.json()["error"]["code"].clone())
+    };
+    let (version, method, name) =
+        (("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", "odd__pid"));
+    assert_eq!(send(&[version, method, name]).0, 200);
+    for bad in [
+        &[method, name][..],
+        &[("MCP-Protocol-Version", "2025-11-25"), method, name],
+        &[version, name],
+        &[version, ("Mcp-Method", "tools/list"), name],
+        &[version, method],
+        &[version, method, ("Mcp-Name", "odd__raw")],
+        &[version, method, ("Mcp-Name", "=?base64?x?=")],
+    ] {
+        assert_eq!(send(bad), (400, json!(-32020)), "{bad:?}");
+    }
+}
