@@ -20,7 +20,7 @@ pub struct HubDef {
     /// Version of this file's format. `1.0.0` is the only one.
     #[serde(default = "HubDef::version")]
     pub version: String,
-    /// Tenants by id. A caller that names none works in `default`.
+    /// Tenants by id, each with its servers. A caller that names none works in "default".
     pub tenants: BTreeMap<TenantId, TenantDef>,
     /// The listener and the MCP endpoint.
     #[serde(default)]
@@ -89,7 +89,7 @@ pub struct TenantDef {
 }
 
 /// Limits of a tenant; 0 means none.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuotasDef {
     /// Servers that may be defined.
@@ -100,12 +100,6 @@ pub struct QuotasDef {
     pub max_concurrent_requests: u32,
     /// Calls in any minute, refilled evenly.
     pub requests_per_minute: u32,
-}
-
-impl Default for QuotasDef {
-    fn default() -> Self {
-        Self { max_servers: 0, max_tools_per_server: 0, max_concurrent_requests: 0, requests_per_minute: 0 }
-    }
 }
 
 /// How Puerto reaches a server.
@@ -415,10 +409,30 @@ pub enum LogLevel {
     #[default]
     Info,
     /// What may need a look.
-    #[serde(alias = "WARNING")]
     Warn,
     /// What needs somebody to act.
     Error,
+}
+
+/// A word that is no log level.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a log level: use TRACE, DEBUG, INFO, WARN or ERROR")]
+pub struct InvalidLevel(String);
+
+impl std::str::FromStr for LogLevel {
+    type Err = InvalidLevel;
+
+    /// As in the environment, where upper and lower case are both customary.
+    fn from_str(given: &str) -> Result<Self, InvalidLevel> {
+        Ok(match given.to_ascii_uppercase().as_str() {
+            "TRACE" => LogLevel::Trace,
+            "DEBUG" => LogLevel::Debug,
+            "INFO" => LogLevel::Info,
+            "WARN" | "WARNING" => LogLevel::Warn,
+            "ERROR" => LogLevel::Error,
+            _ => return Err(InvalidLevel(given.into())),
+        })
+    }
 }
 
 /// Shape of a log line.

@@ -162,6 +162,16 @@ impl RequestId {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         Self(if n == 0 { NEXT.fetch_add(fastrand::u64(1 << 32..1 << 62), Ordering::Relaxed) } else { n })
     }
+
+    /// The id as it is stored.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The id that was stored as this number.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
 }
 
 impl fmt::Display for RequestId {

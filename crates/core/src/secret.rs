@@ -9,6 +9,7 @@ use serde::Deserialize;
 /// no `Serialize` and its `Debug` shows nothing, so it cannot slip into an answer or a log line.
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(description = "A text that may be a secret: it is never shown again.")]
 pub struct Secret(String);
 
 impl Secret {

@@ -4,3 +4,22 @@
 //! bytes away.
 
 pub mod builtin;
+pub mod call;
+pub mod catalog;
+pub mod cursor;
+pub mod door;
+pub mod era;
+pub mod frame;
+pub mod headers;
+pub mod hub;
+pub mod list;
+pub mod names;
+pub mod offer;
+pub mod operate;
+pub mod route;
+pub mod scan;
+pub mod session;
+pub mod sse;
+pub mod tenant;
+pub mod upstream;
+pub mod wire;

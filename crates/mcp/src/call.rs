@@ -1,0 +1,415 @@
+//! A request on its way through: to the server that owns its object, and every message that comes back for
+//! it. The text is patched, never rebuilt: id, name, progress token and the protocol's own `_meta` keys
+//! change, everything else passes byte for byte.
+
+mod incoming;
+mod outgoing;
+pub mod questions;
+
+use std::sync::Arc;
+
+use puerto_core::ctx::Op;
+use puerto_core::quota::Place;
+use puerto_core::record::Kind as RecordKind;
+use puerto_core::{Action, Code, Ctx, Error, Origin, Outcome, Result};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::catalog::Catalog;
+use crate::era::Era;
+use crate::frame::{Edits, Frame, Kind, Parts};
+use crate::headers::{argument, same};
+use crate::hub::Endpoint;
+use crate::offer::ListKind;
+use crate::route::{Route, Routed};
+use crate::session::{Level, Session};
+use crate::upstream::http::RemoteSession;
+use crate::upstream::link::{Exchange, Link, Request};
+use crate::upstream::{Event, Live, Upstream};
+use crate::wire::{self, Refusal};
+use incoming::Answer;
+use outgoing::Outgoing;
+
+/// Who asks, and in which era.
+#[derive(Debug, Clone)]
+pub enum Client {
+    /// A request that stands alone.
+    Modern,
+    /// A request within a session.
+    Legacy(Arc<Session>),
+}
+
+impl Client {
+    /// Whether it speaks the modern era.
+    pub fn is_modern(&self) -> bool {
+        matches!(self, Client::Modern)
+    }
+}
+
+/// What goes back to the client, in order; after the last one nothing follows.
+#[derive(Debug)]
+pub enum Out {
+    /// A notification or a question.
+    Message(Parts),
+    /// The answer.
+    Last {
+        /// The message.
+        text: Parts,
+        /// The HTTP status that goes with it, where nothing was sent before it.
+        http: u16,
+    },
+}
+
+/// A request under way. Dropped before its end it is cancelled and recorded as such.
+#[derive(Debug)]
+pub struct Call {
+    exchange: Option<Exchange>,
+    failed: Option<Error>,
+    ended_by: Option<Error>,
+    upstream: Arc<Upstream>,
+    live: Option<Arc<Live>>,
+    client: Client,
+    route: Route,
+    mirrored: Vec<(String, String)>,
+    frame: Frame,
+    ctx: Ctx,
+    op: Op,
+    log_level: Option<Level>,
+    wrapping: Option<Arc<Catalog>>,
+    endpoint: Endpoint,
+    _quota: Place,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// Header values of a modern request over HTTP, to be compared with its arguments.
+pub type HeaderLookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
+
+/// Begins a call. What fails before the server is reached is an error; what fails after becomes part of
+/// the messages.
+pub async fn begin(
+    endpoint: &Endpoint,
+    mut ctx: Ctx,
+    client: Client,
+    method: Routed,
+    frame: Frame,
+    headers: Option<HeaderLookup<'_>>,
+) -> Result<Call, Refusal> {
+    let mut op = ctx.begin(RecordKind::Mcp(method.method().into()));
+    op.note(|record| record.bytes_in = frame.bytes.len() as u64);
+    let found = ctx.require(Action::Use, &ctx.tenant.id).map_err(|e| Refusal::from(&e));
+    let route = match found.and_then(|()| Route::find(endpoint, method, &frame)) {
+        Ok(route) => route,
+        Err(refusal) => {
+            refusal.record(&mut op);
+            return Err(refusal);
+        }
+    };
+    op.note(|record| {
+        record.server = Some(route.server.shared());
+        record.object = Some(route.key.clone());
+    });
+    let quota = match ctx.tenant.quota.take() {
+        Ok(place) => place,
+        Err(error) => {
+            op.fail(&error);
+            return Err(Refusal::from(&error));
+        }
+    };
+    let catalog = endpoint.catalog();
+    let mirrored = match catalog.item(&route.server, ListKind::Tools, &route.key) {
+        Some(item) if method == Routed::ToolsCall && !item.headers.is_empty() => {
+            match mirror(&item.headers, &frame, headers) {
+                Ok(mirrored) => mirrored,
+                Err(refusal) => {
+                    refusal.record(&mut op);
+                    return Err(refusal);
+                }
+            }
+        }
+        _ => Vec::new(),
+    };
+    let log_level = match &client {
+        Client::Modern => frame.text(frame.params.meta.log_level).and_then(|text| Level::parse(&text)),
+        Client::Legacy(session) => Some(session.level().unwrap_or(Level::Debug)),
+    };
+    if let Client::Legacy(session) = &client {
+        session.begin(frame.share(frame.id), ctx.cancel.clone());
+    }
+    let upstream = endpoint.tenant.upstream(&route.server).map_err(|e| Refusal::from(&e))?.clone();
+    ctx.deadline = tokio::time::Instant::now() + upstream.def.call_limit();
+    let mut call = Call {
+        exchange: None,
+        failed: None,
+        ended_by: None,
+        upstream,
+        live: None,
+        client,
+        wrapping: (endpoint.server.is_none() && catalog.wraps(&route.server)).then_some(catalog),
+        route,
+        mirrored,
+        frame,
+        ctx,
+        op,
+        log_level,
+        endpoint: endpoint.clone(),
+        _quota: quota,
+        place: None,
+    };
+    call.send().await;
+    Ok(call)
+}
+
+/// The texts of mirrored arguments; where headers came with the request they must say the same.
+fn mirror(
+    params: &[crate::headers::HeaderParam],
+    frame: &Frame,
+    headers: Option<HeaderLookup<'_>>,
+) -> Result<Vec<(String, String)>, Refusal> {
+    let arguments: serde_json::Value =
+        serde_json::from_slice(frame.raw(frame.params.arguments)).unwrap_or_default();
+    let mut mirrored = Vec::new();
+    for param in params {
+        let value = argument(param, &arguments);
+        if let Some(header) = headers {
+            let agrees = match (header(&param.header), &value) {
+                (None, None) => true,
+                (Some(header), Some(value)) => same(&header, value),
+                _ => false,
+            };
+            if !agrees {
+                return Err(Refusal::header(format!(
+                    "header {} must say the same as the argument {:?}",
+                    param.header,
+                    param.path.join(".")
+                )));
+            }
+        }
+        mirrored.extend(value.map(|value| (param.header.clone(), value)));
+    }
+    Ok(mirrored)
+}
+
+impl Call {
+    /// Reaches the server; a failure becomes the call's only message.
+    async fn send(&mut self) {
+        let deadline = self.ctx.deadline;
+        let cancel = self.ctx.cancel.clone();
+        let sent = tokio::select! {
+            biased;
+            sent = tokio::time::timeout_at(deadline, self.try_send()) => sent.unwrap_or_else(|_| Err(too_slow(&self.upstream))),
+            () = cancel.cancelled() => Err(Error::caller(Code::Cancelled, "the client cancelled")),
+        };
+        match sent {
+            Ok(exchange) => self.exchange = Some(exchange),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    async fn try_send(&mut self) -> Result<Exchange> {
+        let live = self.upstream.live(self.ctx.deadline).await?;
+        self.place = Some(live.place().await?);
+        let era = questions::era_for(&self.client, &live).await;
+        let session = remote_session(&self.client, &self.upstream, &live, era).await;
+        let id = live.link.next_id();
+        let text = outgoing::text(&Outgoing {
+            id,
+            frame: &self.frame,
+            route: &self.route,
+            client: &self.client,
+            link: &live.link,
+            era,
+            trace: self.ctx.trace,
+        });
+        let request = Request {
+            id,
+            method: self.route.method.method().into(),
+            text,
+            name: (self.route.method != Routed::Complete).then(|| self.route.key.to_string()),
+            headers: self.mirrored.clone(),
+            asker: match &self.client {
+                Client::Legacy(session) if era == Era::Legacy => Some(session.number),
+                _ => None,
+            },
+            notices: self.frame.params.meta.progress_token.is_some() || self.log_level.is_some(),
+            session,
+        };
+        let exchange = live.link.send(request).await?;
+        self.live = Some(live);
+        Ok(exchange)
+    }
+
+    /// The next message for the client.
+    pub async fn next(&mut self) -> Out {
+        loop {
+            let frame = match self.receive().await {
+                Ok(frame) => frame,
+                Err(error) => return self.fail(error),
+            };
+            match frame.kind() {
+                Kind::Response => {
+                    if self.tries_another(&frame) {
+                        self.send().await;
+                        continue;
+                    }
+                    return self.finish(&frame);
+                }
+                Kind::Notification => {
+                    if let Some(text) = self.notification(&frame) {
+                        return Out::Message(text);
+                    }
+                }
+                Kind::Request => {
+                    if let Some(text) = self.question(&frame).await {
+                        return Out::Message(text);
+                    }
+                }
+                Kind::Nothing => {}
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Frame> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let Some(exchange) = &mut self.exchange else {
+            return Err(Error::hub(Code::Internal, "the call is over"));
+        };
+        tokio::select! {
+            biased;
+            next = tokio::time::timeout_at(self.ctx.deadline, exchange.next()) => next.unwrap_or_else(|_| Err(too_slow(&self.upstream))),
+            () = self.ctx.cancel.cancelled() => Err(Error::caller(Code::Cancelled, "the client cancelled")),
+        }
+    }
+
+    /// A resource that nobody lists may belong to several servers: where one does not know it, the next is asked.
+    fn tries_another(&mut self, frame: &Frame) -> bool {
+        if !frame.error.is_some() || self.route.others.is_empty() {
+            return false;
+        }
+        let next = self.route.others.remove(0);
+        let Ok(upstream) = self.endpoint.tenant.upstream(&next.server) else { return false };
+        self.upstream = upstream.clone();
+        self.route.server = next.server;
+        self.route.key = next.key;
+        self.exchange = None;
+        self.place = None;
+        self.op.note(|record| record.server = Some(self.route.server.shared()));
+        true
+    }
+
+    /// The error that ended it, where it got no answer.
+    pub fn take_error(&mut self) -> Option<Error> {
+        self.ended_by.take()
+    }
+
+    fn fail(&mut self, error: Error) -> Out {
+        self.exchange = None;
+        self.op.fail(&error);
+        let last = self.failure(&error);
+        self.ended_by = Some(error);
+        last
+    }
+
+    fn failure(&self, error: &Error) -> Out {
+        let id = self.frame.raw(self.frame.id);
+        let ours = error.origin() != Origin::Caller;
+        if self.route.method == Routed::ToolsCall && ours {
+            return Out::Last {
+                text: wire::tool_failure(id, error.public(), self.client.is_modern()),
+                http: 200,
+            };
+        }
+        let refusal = Refusal::from(error);
+        Out::Last { text: refusal.render(id, !self.client.is_modern()), http: refusal.http }
+    }
+
+    fn finish(&mut self, frame: &Frame) -> Out {
+        self.exchange = None;
+        let answer =
+            Answer { frame, client: &self.client, route: &self.route, id: self.frame.share(self.frame.id) };
+        let (text, http) = match frame.error.is_some() {
+            true => incoming::error(&answer),
+            false => (incoming::result(&answer, self.wrapping.as_deref()), 200),
+        };
+        self.op.note(|record| record.bytes_out = text.len() as u64);
+        if frame.error.is_some() {
+            let detail =
+                String::from_utf8_lossy(frame.raw(frame.error)).chars().take(500).collect::<String>();
+            self.op.note(|record| record.detail = Some(detail.into()));
+            self.op.end(Outcome::Error(Code::UpstreamError, Origin::Upstream));
+        } else if frame.raw(frame.result.is_error) == b"true" {
+            self.op.end(Outcome::ToolError);
+        } else {
+            self.op.end(Outcome::Ok);
+        }
+        Out::Last { text, http }
+    }
+
+    /// What of a notification reaches the client.
+    fn notification(&self, frame: &Frame) -> Option<Parts> {
+        let method = frame.method_name();
+        if let Some(event) = Event::from_notice(frame) {
+            if let Some(live) = &self.live {
+                live.announce(event);
+            }
+            return None;
+        }
+        match &*method {
+            "notifications/progress" => {
+                let token = self.frame.params.meta.progress_token;
+                if !token.is_some() {
+                    return None;
+                }
+                let mut edits = Edits::new();
+                edits.set(frame.params.progress_token, self.frame.share(token));
+                Some(edits.apply(&frame.bytes))
+            }
+            "notifications/message" => {
+                let wanted = self.log_level?;
+                let level = frame.text(frame.params.level).and_then(|text| Level::parse(&text))?;
+                (level >= wanted).then(|| Parts::one(frame.bytes.clone()))
+            }
+            "notifications/elicitation/complete" if !self.client.is_modern() => {
+                Some(Parts::one(frame.bytes.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// A question of the server, as the client gets it; where it cannot be asked, the server is told.
+    async fn question(&mut self, frame: &Frame) -> Option<Parts> {
+        let asked = self.exchange.as_ref()?.asked(frame)?;
+        questions::pass_on(&self.client, asked, frame).await
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Client::Legacy(session) = &self.client {
+            session.finish(self.frame.raw(self.frame.id));
+        }
+    }
+}
+
+/// The session at a legacy HTTP server: the client's own, or the hub's for modern clients, which have none.
+async fn remote_session(
+    client: &Client,
+    upstream: &Arc<Upstream>,
+    live: &Arc<Live>,
+    era: Era,
+) -> Option<Arc<RemoteSession>> {
+    let Link::Http(remote) = &live.link else { return None };
+    match (client, era) {
+        (_, Era::Modern) => None,
+        (Client::Modern, Era::Legacy) => remote.control(),
+        (Client::Legacy(session), Era::Legacy) => {
+            Some(questions::own_session(session, upstream, live, remote).await)
+        }
+    }
+}
+
+fn too_slow(upstream: &Upstream) -> Error {
+    let limit = upstream.def.call_limit().as_secs();
+    let text = format!("server {:?} did not answer within {limit} s (call_timeout)", upstream.name.as_str());
+    Error::upstream(Code::UpstreamTimeout, text)
+}

@@ -1,0 +1,83 @@
+//! A client's request as its server gets it.
+
+use puerto_core::trace::Trace;
+
+use crate::call::Client;
+use crate::era::{Era, META_PREFIX};
+use crate::frame::{Edits, Frame, Parts};
+use crate::route::Route;
+use crate::scan::Scanner;
+use crate::upstream::link::{Link, modern_meta};
+
+/// Everything that shapes the text.
+pub(super) struct Outgoing<'a> {
+    /// The id that the server sees; also the progress token.
+    pub id: u64,
+    pub frame: &'a Frame,
+    pub route: &'a Route,
+    pub client: &'a Client,
+    pub link: &'a Link,
+    pub era: Era,
+    pub trace: Trace,
+}
+
+/// The text.
+pub(super) fn text(out: &Outgoing<'_>) -> Parts {
+    let frame = out.frame;
+    let mut edits = Edits::new();
+    edits.set(frame.id, out.id.to_string());
+    out.route.rename(&mut edits);
+    if !matches!(out.link, Link::Local(_)) {
+        let same_era = out.client.is_modern() == (out.era == Era::Modern);
+        if same_era && frame.params.meta.whole.is_some() {
+            patch_meta(out, &mut edits);
+        } else {
+            rebuild_meta(out, &mut edits);
+        }
+    }
+    edits.apply(&frame.bytes)
+}
+
+/// Between equal eras `_meta` passes; only what belongs to this hop changes.
+fn patch_meta(out: &Outgoing<'_>, edits: &mut Edits) {
+    let meta = &out.frame.params.meta;
+    if meta.progress_token.is_some() {
+        edits.set(meta.progress_token, out.id.to_string());
+    }
+    if meta.traceparent.is_some() {
+        edits.set(meta.traceparent, format!("\"{}\"", out.trace));
+    } else {
+        edits.add_members(&out.frame.bytes, meta.whole, &format!("\"traceparent\":\"{}\"", out.trace));
+    }
+}
+
+/// Between different eras the protocol's own keys are made anew, and all others are carried over as they are.
+fn rebuild_meta(out: &Outgoing<'_>, edits: &mut Edits) {
+    let frame = out.frame;
+    let meta = frame.params.meta.whole;
+    let mut members = vec![format!("\"traceparent\":\"{}\"", out.trace)];
+    if let (Client::Legacy(session), Era::Modern) = (out.client, out.era) {
+        // No question can reach a legacy client from here, so no capability to be asked is declared.
+        let info = String::from_utf8_lossy(&session.handshake.client_info);
+        members.push(modern_meta("{}", if info.is_empty() { "{}" } else { &info }));
+        members
+            .extend(session.level().map(|level| format!("\"{META_PREFIX}logLevel\":\"{}\"", level.text())));
+    }
+    if frame.params.meta.progress_token.is_some() {
+        members.push(format!("\"progressToken\":{}", out.id));
+    }
+    if meta.is_some() {
+        // The frame was scanned before, so what is in it is well-formed.
+        let _ = Scanner::at(&frame.bytes, meta).object(|s, key| {
+            let value = s.value()?;
+            if !(key.starts_with(META_PREFIX) || key == "progressToken" || key == "traceparent") {
+                let key = serde_json::Value::from(key);
+                members.push(format!("{key}:{}", String::from_utf8_lossy(value.of(&frame.bytes))));
+            }
+            Ok(())
+        });
+        edits.set(meta, format!("{{{}}}", members.join(",")));
+    } else if frame.params.whole.is_some() {
+        edits.add_members(&frame.bytes, frame.params.whole, &format!("\"_meta\":{{{}}}", members.join(",")));
+    }
+}

@@ -1,0 +1,127 @@
+//! Questions of a server to a client (sampling, elicitation, roots) between equal eras. The client's answer
+//! comes by another road and finds its way back here.
+
+use std::sync::Arc;
+
+use crate::call::Client;
+use crate::era::Era;
+use crate::frame::{Edits, Frame, Kind, Parts};
+use crate::session::{Level, Session};
+use crate::upstream::http::{Remote, RemoteSession};
+use crate::upstream::link::{Asked, Link, Request, request_text};
+use crate::upstream::{Event, Live, Upstream};
+use crate::wire::{INTERNAL_ERROR, METHOD_NOT_FOUND};
+
+/// The question as the client gets it, under an id of ours; where it cannot be asked, the server is told.
+pub async fn pass_on(client: &Client, asked: Asked, frame: &Frame) -> Option<Parts> {
+    let method = frame.method_name();
+    if method == "ping" {
+        let answer = crate::wire::result(&asked.id, "");
+        let _ = asked.link.tell(answer, asked.session.as_ref()).await;
+        return None;
+    }
+    let Client::Legacy(session) = client else {
+        let _ = asked.refuse(METHOD_NOT_FOUND, "this client cannot be asked across protocol eras").await;
+        return None;
+    };
+    if !session.can_answer(&method) {
+        let _ = asked.refuse(METHOD_NOT_FOUND, "the client has not declared that it can be asked this").await;
+        return None;
+    }
+    match session.ask(asked.clone()) {
+        Some(id) => {
+            let mut edits = Edits::new();
+            edits.set(frame.id, format!("\"{id}\""));
+            Some(edits.apply(&frame.bytes))
+        }
+        None => {
+            let _ = asked.refuse(INTERNAL_ERROR, "too many questions wait for this client").await;
+            None
+        }
+    }
+}
+
+/// The era in which a client's request goes to a server: the client's own where the server speaks it.
+pub async fn era_for(client: &Client, live: &Live) -> Era {
+    match (client, &live.link, live.about.revision.era()) {
+        (Client::Legacy(_), Link::Http(remote), Era::Modern) if remote.speaks_legacy().await => Era::Legacy,
+        (_, _, era) => era,
+    }
+}
+
+/// The client's own session at a legacy HTTP server. At its first use the stream on which that server
+/// speaks unasked is opened too, and the severity that the client set is handed on.
+pub async fn own_session(
+    session: &Arc<Session>,
+    upstream: &Arc<Upstream>,
+    live: &Arc<Live>,
+    remote: &Arc<Remote>,
+) -> Arc<RemoteSession> {
+    let (own, new) = session.remote(&upstream.name);
+    if !new {
+        return own;
+    }
+    if let (Some(level), true) = (session.level(), live.about.can.logging) {
+        set_level(live, Some(own.clone()), level).await;
+    }
+    let (session, live, remote, kept) = (session.clone(), live.clone(), remote.clone(), own.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = session.ended.cancelled() => {}
+            () = follow(&session, &live, &remote, &kept) => {}
+        }
+    });
+    own
+}
+
+/// Tells a legacy server from which severity on log messages are wanted. A server that refuses logs as it likes.
+pub async fn set_level(live: &Live, session: Option<Arc<RemoteSession>>, level: Level) {
+    let id = live.link.next_id();
+    let members = format!("\"level\":\"{}\"", level.text());
+    let request = Request {
+        id,
+        method: "logging/setLevel".into(),
+        text: request_text(Era::Legacy, id, "logging/setLevel", &members),
+        name: None,
+        headers: Vec::new(),
+        asker: None,
+        notices: false,
+        session,
+    };
+    if let Ok(mut exchange) = live.link.send(request).await {
+        let answered = tokio::time::timeout(std::time::Duration::from_secs(5), exchange.next()).await;
+        if !matches!(answered, Ok(Ok(_))) {
+            tracing::debug!("a server did not take the log level");
+        }
+    }
+}
+
+async fn follow(session: &Arc<Session>, live: &Live, remote: &Arc<Remote>, own: &Arc<RemoteSession>) {
+    let Ok(Some(mut stream)) = remote.listen(own).await else { return };
+    let client = Client::Legacy(session.clone());
+    while let Ok(frame) = stream.next().await {
+        match frame.kind() {
+            Kind::Request => {
+                let asked = Asked {
+                    link: Link::Http(remote.clone()),
+                    session: Some(own.clone()),
+                    id: frame.share(frame.id),
+                };
+                if let Some(text) = pass_on(&client, asked, &frame).await {
+                    session.send(text);
+                }
+            }
+            Kind::Notification => match Event::from_notice(&frame) {
+                Some(event) => live.announce(event),
+                None if frame.method_name() == "notifications/message" => {
+                    let level = frame.text(frame.params.level).and_then(|text| Level::parse(&text));
+                    if level >= session.level() {
+                        session.send(Parts::one(frame.bytes));
+                    }
+                }
+                None => {}
+            },
+            Kind::Response | Kind::Nothing => {}
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Messages of the legacy revisions: a handshake, then a session that remembers.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use puerto_core::record::Kind as RecordKind;
+use puerto_core::trace::Trace;
+use puerto_core::{Ctx, Outcome, Result};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use crate::call::{self, Client, questions};
+use crate::door::modern::{LIMIT, client_name};
+use crate::door::{Reply, abilities, capabilities, identity, relay};
+use crate::era::{Era, Revision};
+use crate::frame::{Frame, Kind, Parts};
+use crate::hub::{Endpoint, Hub};
+use crate::list;
+use crate::offer::ListKind;
+use crate::route::{Routed, resource_targets};
+use crate::session::{Handshake, Level, Session};
+use crate::tenant::Change;
+use crate::upstream::link::Link;
+use crate::wire::{self, INVALID_PARAMS, Refusal};
+
+/// Makes the handshake; answers it and the session that was opened.
+pub async fn initialize(
+    hub: &Hub,
+    endpoint: &Endpoint,
+    frame: &Frame,
+) -> Result<(Parts, Arc<Session>), Refusal> {
+    let ctx = hub.ctx(&endpoint.tenant, LIMIT);
+    let mut op = ctx.begin(RecordKind::Mcp("initialize".into()));
+    let opened = handshake(hub, endpoint, frame);
+    let session = match opened {
+        Ok(session) => session,
+        Err(refusal) => {
+            refusal.record(&mut op);
+            return Err(refusal);
+        }
+    };
+    endpoint.tenant.catalog(endpoint.server.as_ref()).await;
+    let (info, advice) = identity(endpoint);
+    let advice = advice
+        .map(|text| format!(r#","instructions":{}"#, serde_json::Value::from(text)))
+        .unwrap_or_default();
+    let can = capabilities(abilities(endpoint));
+    let version = session.handshake.revision.text();
+    op.note(|record| {
+        record.client = session.handshake.client.clone();
+        record.protocol = Some(version);
+    });
+    op.end(Outcome::Ok);
+    let members =
+        format!(r#""protocolVersion":"{version}","capabilities":{can},"serverInfo":{info}{advice}"#);
+    Ok((wire::result(frame.raw(frame.id), &members), session))
+}
+
+fn handshake(hub: &Hub, endpoint: &Endpoint, frame: &Frame) -> Result<Arc<Session>, Refusal> {
+    let params = &frame.params;
+    let Some(asked) = frame.text(params.protocol_version) else {
+        return Err(Refusal::new(INVALID_PARAMS, "initialize: \"protocolVersion\" is missing"));
+    };
+    let revision =
+        Revision::parse(&asked).filter(|r| r.era() == Era::Legacy).unwrap_or(Revision::LATEST_LEGACY);
+    let object = |span: crate::scan::Span| match frame.raw(span).first() {
+        Some(b'{') => bytes::Bytes::copy_from_slice(frame.raw(span)),
+        _ => bytes::Bytes::from_static(b"{}"),
+    };
+    let handshake = Handshake {
+        revision,
+        capabilities: object(params.capabilities),
+        client_info: object(params.client_info),
+        client: client_name(frame, params.client_info).map(Into::into),
+    };
+    let tenant = endpoint.tenant.view.id.clone();
+    hub.sessions.open(tenant, endpoint.server.clone(), handshake).map_err(|e| Refusal::from(&e))
+}
+
+/// Answers one message within a session.
+pub async fn answer(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>, frame: Frame) -> Reply {
+    match frame.kind() {
+        Kind::Request => request(hub, endpoint, session, frame).await,
+        Kind::Notification => {
+            if frame.method_name() == "notifications/cancelled" {
+                session.cancel(frame.raw(frame.params.request_id));
+            }
+            Reply::Accepted
+        }
+        Kind::Response => {
+            if let Some(asked) = session.asked(frame.raw(frame.id)) {
+                if let Err(error) = asked.answer(&frame).await {
+                    tracing::debug!(error = %error.chain(), "an answer of a client did not reach its server");
+                }
+            }
+            Reply::Accepted
+        }
+        Kind::Nothing => {
+            let refusal = Refusal::new(
+                wire::INVALID_REQUEST,
+                "the message is neither request nor notification nor response",
+            );
+            Reply::refused(&refusal, frame.raw(frame.id), true)
+        }
+    }
+}
+
+async fn request(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>, frame: Frame) -> Reply {
+    let method = frame.method_name().into_owned();
+    let id = frame.share(frame.id);
+    let mut ctx = hub.ctx(&endpoint.tenant, LIMIT);
+    ctx.trace = Trace::follow(frame.text(frame.params.meta.traceparent).as_deref());
+    ctx.client = session.handshake.client.clone();
+    ctx.protocol = Some(session.handshake.revision.text());
+    if let Some(routed) = Routed::parse(&method) {
+        let client = Client::Legacy(session.clone());
+        return match call::begin(endpoint, ctx, client, routed, frame, None).await {
+            Ok(call) => relay(Box::new(call)).await,
+            Err(refusal) => Reply::refused(&plain(refusal), &id, true),
+        };
+    }
+    let answered = match ListKind::ALL.into_iter().find(|kind| kind.method() == method) {
+        Some(kind) => list::answer(hub, &ctx, endpoint, kind, &frame, false).await,
+        None => own(hub, endpoint, session, &ctx, &method, &frame).await,
+    };
+    match answered {
+        Ok(text) => Reply::ok(text),
+        Err(refusal) => Reply::refused(&plain(refusal), &id, true),
+    }
+}
+
+/// In a session every answer to a request goes with HTTP 200.
+fn plain(mut refusal: Refusal) -> Refusal {
+    refusal.http = 200;
+    if refusal.number == INVALID_PARAMS && refusal.data.as_ref().is_some_and(|d| d.starts_with(r#"{"uri""#)) {
+        refusal.number = wire::LEGACY_RESOURCE_NOT_FOUND;
+    }
+    refusal
+}
+
+/// Methods that the hub answers itself.
+async fn own(
+    hub: &Hub,
+    endpoint: &Endpoint,
+    session: &Arc<Session>,
+    ctx: &Ctx,
+    method: &str,
+    frame: &Frame,
+) -> Result<Parts, Refusal> {
+    let name: &'static str = match method {
+        "ping" => "ping",
+        "logging/setLevel" => "logging/setLevel",
+        "resources/subscribe" => "resources/subscribe",
+        "resources/unsubscribe" => "resources/unsubscribe",
+        _ => "unknown",
+    };
+    let mut op = ctx.begin(RecordKind::Mcp(name.into()));
+    let done = match name {
+        "ping" => Ok(()),
+        "logging/setLevel" => set_level(endpoint, session, frame).await,
+        "resources/subscribe" => subscribe(endpoint, session, ctx, frame).await,
+        "resources/unsubscribe" => unsubscribe(endpoint, session, frame).await,
+        _ => Err(Refusal::method(method)),
+    };
+    let _ = hub;
+    match done {
+        Ok(()) => {
+            op.end(Outcome::Ok);
+            Ok(wire::result(frame.raw(frame.id), ""))
+        }
+        Err(refusal) => {
+            refusal.record(&mut op);
+            Err(refusal)
+        }
+    }
+}
+
+async fn set_level(endpoint: &Endpoint, session: &Arc<Session>, frame: &Frame) -> Result<(), Refusal> {
+    let level = frame.text(frame.params.level).and_then(|text| Level::parse(&text));
+    let level = level.ok_or_else(|| {
+        Refusal::new(INVALID_PARAMS, "logging/setLevel: \"level\" is no severity of RFC 5424")
+    })?;
+    session.set_level(level);
+    let tell =
+        endpoint.upstreams().filter_map(|up| Some((up, up.connected()?))).map(|(up, live)| async move {
+            if questions::era_for(&Client::Legacy(session.clone()), &live).await == Era::Modern || !live.about.can.logging {
+                return;
+            }
+            match &live.link {
+                // Opening the client's own session hands the severity on, where it is new.
+                Link::Http(remote) => {
+                    let own = questions::own_session(session, up, &live, remote).await;
+                    questions::set_level(&live, Some(own), level).await;
+                }
+                _ => questions::set_level(&live, None, level).await,
+            }
+        });
+    join_all(tell).await;
+    Ok(())
+}
+
+async fn subscribe(endpoint: &Endpoint, session: &Session, ctx: &Ctx, frame: &Frame) -> Result<(), Refusal> {
+    let uri = uri(frame)?;
+    if !session.subscribe(&uri) {
+        return Ok(());
+    }
+    let mut refusal = Refusal::resource(&uri);
+    for target in resource_targets(endpoint, &uri) {
+        let Ok(upstream) = endpoint.tenant.upstream(&target.server) else { continue };
+        match upstream.subscribe(&target.key, ctx.deadline).await {
+            Ok(()) => return Ok(()),
+            Err(error) => refusal = Refusal::from(&error),
+        }
+    }
+    session.unsubscribe(&uri);
+    Err(refusal)
+}
+
+async fn unsubscribe(endpoint: &Endpoint, session: &Session, frame: &Frame) -> Result<(), Refusal> {
+    let uri = uri(frame)?;
+    if session.unsubscribe(&uri) {
+        for target in resource_targets(endpoint, &uri).into_iter().take(1) {
+            if let Ok(upstream) = endpoint.tenant.upstream(&target.server) {
+                upstream.unsubscribe(&target.key).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn uri(frame: &Frame) -> Result<String, Refusal> {
+    let missing = || Refusal::new(INVALID_PARAMS, "\"uri\" is missing");
+    frame.text(frame.params.uri).map(std::borrow::Cow::into_owned).ok_or_else(missing)
+}
+
+/// The session's own stream: what is meant for the client and belongs to none of its requests. It ends
+/// with the session.
+pub fn stream(hub: &Arc<Hub>, endpoint: Endpoint, session: Arc<Session>) -> BoxStream<'static, Parts> {
+    let changes = endpoint.tenant.keeper.changes();
+    let stopping = hub.draining.clone();
+    stream::unfold(
+        (changes, endpoint, session, stopping),
+        |(mut changes, endpoint, session, stopping)| async move {
+            let text = loop {
+                session.touch();
+                let mut inbox = session.received().await;
+                tokio::select! {
+                    message = inbox.recv() => break message?,
+                    change = changes.recv() => match change {
+                        Ok(change) => if let Some(text) = told(&endpoint, &session, &change) { break text },
+                        Err(RecvError::Lagged(_)) => {}
+                        Err(RecvError::Closed) => return None,
+                    },
+                    () = session.ended.cancelled() => return None,
+                    () = stopping.cancelled() => return None,
+                    // An open stream is use enough to keep a session.
+                    () = tokio::time::sleep_until(Instant::now() + LIMIT) => {}
+                }
+            };
+            Some((text, (changes, endpoint, session, stopping)))
+        },
+    )
+    .boxed()
+}
+
+fn told(endpoint: &Endpoint, session: &Session, change: &Change) -> Option<Parts> {
+    match change {
+        Change::List { server, kind } if endpoint.server.as_ref().is_none_or(|s| s == server) => {
+            let noun = match kind {
+                ListKind::Tools => "tools",
+                ListKind::Prompts => "prompts",
+                ListKind::Resources | ListKind::Templates => "resources",
+            };
+            Some(format!(r#"{{"jsonrpc":"2.0","method":"notifications/{noun}/list_changed"}}"#).into())
+        }
+        Change::List { .. } => None,
+        Change::Updated { server, uri } => {
+            let outward = match endpoint.server {
+                Some(_) => uri.to_string(),
+                None => endpoint.catalog().outward_uri(server, uri),
+            };
+            let concerns =
+                endpoint.server.as_ref().is_none_or(|s| s == server) && session.is_subscribed(&outward);
+            let uri = serde_json::Value::from(outward);
+            concerns.then(|| format!(r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":{uri}}}}}"#).into())
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The hub: tenants, sessions and what all operations share. It is built once from definitions and handed
+//! down; there is no other state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use puerto_core::def::{HubDef, Separator};
+use puerto_core::{Caller, Ctx, Error, Recorder, Result, ServerName, TenantId, View};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{Catalog, Part};
+use crate::cursor::Seal;
+use crate::names;
+use crate::offer::Offer;
+use crate::session::{Session, Sessions};
+use crate::tenant::{Keeper, Save, Tenant};
+use crate::upstream::link::Link;
+use crate::upstream::{Birth, Reach, Rules, Upstream};
+
+/// How often unused sessions are looked for.
+const REAP: Duration = Duration::from_secs(15);
+
+/// Makes the way to a server from its definition.
+pub type ReachOf<'a> = dyn Fn(&TenantId, &ServerName) -> std::result::Result<Reach, String> + 'a;
+
+/// What a hub is built from.
+pub struct Build<'a> {
+    /// The whole configuration.
+    pub def: &'a HubDef,
+    /// Tenants as defined.
+    pub view: View,
+    /// What all servers have in common.
+    pub rules: Rules,
+    /// How each server is reached.
+    pub reach: &'a ReachOf<'a>,
+    /// What servers offered when they were last seen.
+    pub remembered: Vec<(TenantId, ServerName, Offer)>,
+    /// Keeps offers for the next start.
+    pub save: Save,
+    /// Where operations are recorded.
+    pub recorder: Recorder,
+    /// Seals cursors; the same key across restarts keeps them valid.
+    pub cursor_key: [u8; 32],
+}
+
+/// Values that doors and operations read.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Between server and tool on the wire.
+    pub separator: Separator,
+    /// Items on a page.
+    pub page_size: usize,
+    /// Largest body, line or message, in bytes.
+    pub body_max: usize,
+}
+
+/// The hub.
+pub struct Hub {
+    /// Values that doors and operations read.
+    pub settings: Settings,
+    /// Tenants at work.
+    pub tenants: BTreeMap<TenantId, Arc<Tenant>>,
+    /// Legacy sessions with clients.
+    pub sessions: Sessions,
+    /// Seals cursors.
+    pub seal: Seal,
+    /// Ends streams and takes in nothing new; calls in flight go on.
+    pub draining: CancellationToken,
+    /// Ends everything.
+    pub stopping: CancellationToken,
+    recorder: Recorder,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// Where a client came in: everything of a tenant, or one server.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// The tenant.
+    pub tenant: Arc<Tenant>,
+    /// The one server.
+    pub server: Option<ServerName>,
+}
+
+impl Endpoint {
+    /// The servers in scope.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let server = self.server.as_ref();
+        self.tenant
+            .upstreams
+            .values()
+            .filter(move |up| up.def.enabled && server.is_none_or(|s| *s == up.name))
+    }
+
+    /// The catalog of its tenant.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.tenant.keeper.catalog()
+    }
+}
+
+impl Hub {
+    /// Builds a hub and begins to supervise its servers.
+    pub fn start(build: Build<'_>) -> Arc<Self> {
+        let gateway = &build.def.gateway;
+        let stopping = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let rules = Arc::new(build.rules);
+        let mut remembered: BTreeMap<(TenantId, ServerName), Offer> =
+            build.remembered.into_iter().map(|(tenant, server, offer)| ((tenant, server), offer)).collect();
+        let mut tenants = BTreeMap::new();
+        for (id, view) in build.view.tenants {
+            let enabled: BTreeSet<_> =
+                view.def.servers.iter().filter(|(_, def)| def.enabled).map(|(name, _)| name).collect();
+            let tools_max = view.def.quotas.max_tools_per_server as usize;
+            let known: BTreeMap<_, _> = enabled
+                .iter()
+                .filter_map(|&name| Some((name.clone(), remembered.remove(&(id.clone(), name.clone()))?)))
+                .collect();
+            let parts = known.iter().map(|(server, offer)| Part {
+                server: server.clone(),
+                offer: Arc::new(offer.clone()),
+                kinds: view.def.servers[server].capabilities.clone(),
+                tools_max,
+            });
+            let keeper =
+                Keeper::new(names::aliases(enabled), gateway.separator, parts.collect(), build.save.clone());
+            let keeper = Arc::new(keeper);
+            let mut upstreams = BTreeMap::new();
+            for (name, def) in &view.def.servers {
+                let hears = keeper.clone();
+                let birth = Birth {
+                    tenant: id.clone(),
+                    name: name.clone(),
+                    def: def.clone(),
+                    reach: (build.reach)(&id, name)
+                        .unwrap_or_else(|why| Reach::Builtin(Box::new(move || Err(why.clone())))),
+                    rules: rules.clone(),
+                    remembered: known.get(name).cloned(),
+                    hear: Arc::new(move |upstream, news| hears.hear(upstream, tools_max, news)),
+                };
+                upstreams.insert(name.clone(), Upstream::spawn(birth, &mut tasks, stopping.clone()));
+            }
+            tenants.insert(id, Arc::new(Tenant { view, upstreams, keeper }));
+        }
+        let hub = Arc::new(Self {
+            settings: Settings {
+                separator: gateway.separator,
+                page_size: gateway.page_size,
+                body_max: gateway.max_body_bytes,
+            },
+            tenants,
+            sessions: Sessions::new(gateway.max_sessions, Duration::from_secs(gateway.session_idle_timeout)),
+            seal: Seal::new(build.cursor_key),
+            draining: CancellationToken::new(),
+            stopping: stopping.clone(),
+            recorder: build.recorder,
+            tasks: Mutex::new(tasks),
+        });
+        hub.spawn(reap(Arc::downgrade(&hub), stopping));
+        hub
+    }
+
+    /// Runs something in the background until the hub stops; whoever calls this gives it an end.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have ended are let go of here, so that the set does not grow.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(work);
+    }
+
+    /// A tenant; a foreign one does not exist.
+    pub fn tenant(&self, id: &str) -> Result<&Arc<Tenant>> {
+        self.tenants.get(id).ok_or_else(|| Error::not_found("tenant", id))
+    }
+
+    /// An endpoint by the parts of its path.
+    pub fn endpoint(&self, tenant: Option<&str>, server: Option<&str>) -> Result<Endpoint> {
+        let tenant = self.tenant(tenant.unwrap_or(TenantId::default().as_str()))?.clone();
+        let server = match server {
+            None => None,
+            Some(given) => {
+                let by_alias = |up: &&Arc<Upstream>| tenant.keeper.alias(&up.name) == given;
+                let found = tenant.upstreams.get(given).or_else(|| tenant.upstreams.values().find(by_alias));
+                let found =
+                    found.filter(|up| up.def.enabled).ok_or_else(|| Error::not_found("server", given))?;
+                Some(found.name.clone())
+            }
+        };
+        Ok(Endpoint { tenant, server })
+    }
+
+    /// A context for one operation of the local user in a tenant.
+    pub fn ctx(&self, tenant: &Tenant, limit: Duration) -> Ctx {
+        Ctx::new(Caller::local(tenant.view.id.clone()), tenant.view.clone(), self.recorder.clone(), limit)
+    }
+
+    /// Records that found no place.
+    pub fn records_lost(&self) -> u64 {
+        self.recorder.lost()
+    }
+
+    /// Ends a session and what hangs on it: its calls, its subscriptions, its sessions at servers.
+    pub async fn end_session(&self, id: &str) -> Option<Arc<Session>> {
+        let session = self.sessions.remove(id)?;
+        let Some(tenant) = self.tenants.get(&session.tenant) else { return Some(session) };
+        let endpoint = Endpoint { tenant: tenant.clone(), server: session.server.clone() };
+        for uri in session.subscriptions() {
+            for target in crate::route::resource_targets(&endpoint, &uri).into_iter().take(1) {
+                if let Ok(upstream) = tenant.upstream(&target.server) {
+                    upstream.unsubscribe(&target.key).await;
+                }
+            }
+        }
+        for (server, remote) in session.remotes() {
+            let live = tenant.upstreams.get(&server).and_then(|up| up.connected());
+            if let Some(Link::Http(http)) = live.as_ref().map(|live| &live.link) {
+                let _ = tokio::time::timeout(Duration::from_secs(1), http.end(&remote)).await;
+            }
+        }
+        Some(session)
+    }
+
+    /// Stops: lets go of sessions, ends every server with its processes, waits for all tasks.
+    pub async fn stop(&self) {
+        self.draining.cancel();
+        self.stopping.cancel();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn reap(hub: std::sync::Weak<Hub>, stopping: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(REAP) => {}
+        }
+        let Some(hub) = hub.upgrade() else { return };
+        for id in hub.sessions.expired() {
+            hub.end_session(&id).await;
+        }
+    }
+}

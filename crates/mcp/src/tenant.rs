@@ -1,0 +1,173 @@
+//! A tenant at work: its servers' live sides and the catalog that is merged from them. Nothing in here can
+//! be reached from another tenant.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use puerto_core::def::Separator;
+use puerto_core::{Error, Result, ServerName, TenantId, TenantView};
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+use crate::catalog::{Catalog, Part};
+use crate::offer::{ListKind, Offer};
+use crate::upstream::{News, State, Upstream};
+
+/// Changes that a slow listener may fall behind; beyond it some are missed, and it is told by the next.
+const CHANGE_QUEUE: usize = 256;
+/// Longest wait of a list for servers that come up for the first time. Clients give up after 30 s for
+/// handshake and list together; what is missing then is announced when it is there.
+const FIRST_OFFERS: Duration = Duration::from_secs(15);
+
+/// Something that clients may want to hear of.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A list of a server.
+    List {
+        /// The server.
+        server: ServerName,
+        /// The list.
+        kind: ListKind,
+    },
+    /// A resource.
+    Updated {
+        /// The server.
+        server: ServerName,
+        /// Its URI at its server.
+        uri: Arc<str>,
+    },
+}
+
+/// Keeps what a server offers for the next start.
+pub type Save = Arc<dyn Fn(&TenantId, &ServerName, &Offer) + Send + Sync>;
+
+/// A tenant at work.
+#[derive(Debug)]
+pub struct Tenant {
+    /// As defined.
+    pub view: Arc<TenantView>,
+    /// Its servers, by name.
+    pub upstreams: BTreeMap<ServerName, Arc<Upstream>>,
+    /// What they offer.
+    pub keeper: Arc<Keeper>,
+}
+
+/// Holds the catalog of a tenant and publishes its changes.
+pub struct Keeper {
+    catalog: ArcSwap<Catalog>,
+    parts: Mutex<BTreeMap<ServerName, Part>>,
+    aliases: BTreeMap<ServerName, String>,
+    separator: Separator,
+    changes: broadcast::Sender<Change>,
+    save: Save,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keeper")
+    }
+}
+
+impl Keeper {
+    /// A keeper that begins with what servers offered when they were last seen.
+    pub fn new(
+        aliases: BTreeMap<ServerName, String>,
+        separator: Separator,
+        parts: Vec<Part>,
+        save: Save,
+    ) -> Self {
+        let catalog = Catalog::merge(&parts, aliases.clone(), separator);
+        Self {
+            catalog: ArcSwap::from_pointee(catalog),
+            parts: Mutex::new(parts.into_iter().map(|part| (part.server.clone(), part)).collect()),
+            aliases,
+            separator,
+            changes: broadcast::Sender::new(CHANGE_QUEUE),
+            save,
+        }
+    }
+
+    /// The catalog as it is now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    /// The alias of a server on the wire.
+    pub fn alias(&self, server: &ServerName) -> &str {
+        self.aliases.get(server).map_or("", String::as_str)
+    }
+
+    /// Hears of changes from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Takes in the news of a server.
+    pub fn hear(&self, upstream: &Upstream, tools_max: usize, news: News) {
+        match news {
+            News::Offer(kinds) => self.take_offer(upstream, tools_max, kinds),
+            News::Updated(uri) => {
+                // Nobody listening is no fault.
+                let _ = self.changes.send(Change::Updated { server: upstream.name.clone(), uri: uri.into() });
+            }
+            News::State => {}
+        }
+    }
+
+    fn take_offer(&self, upstream: &Upstream, tools_max: usize, said: Vec<ListKind>) {
+        let Some(offer) = upstream.offer() else { return };
+        let server = upstream.name.clone();
+        let part = Part {
+            server: server.clone(),
+            offer: offer.clone(),
+            kinds: upstream.def.capabilities.clone(),
+            tools_max,
+        };
+        // The lock also puts merges in order: a later catalog never gives way to an earlier one.
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = parts.insert(server.clone(), part).is_some();
+        let all: Vec<_> = parts.values().cloned().collect();
+        let catalog = Arc::new(Catalog::merge(&all, self.aliases.clone(), self.separator));
+        let before = self.catalog.swap(catalog.clone());
+        drop(parts);
+        (self.save)(&upstream.tenant, &server, &offer);
+        // At a start every list is said to have changed; only real differences are told. Later a server's
+        // word is passed on even where nothing differs, since clients may wait for it.
+        let mut kinds = catalog.changes(&before, Some(&server));
+        if said.len() < ListKind::ALL.len() {
+            kinds.extend(said);
+        } else if !known {
+            kinds.extend(ListKind::ALL);
+        }
+        kinds.sort();
+        kinds.dedup();
+        for kind in kinds {
+            let _ = self.changes.send(Change::List { server: server.clone(), kind });
+        }
+    }
+}
+
+impl Tenant {
+    /// The live side of a server; a foreign one does not exist here.
+    pub fn upstream(&self, server: &ServerName) -> Result<&Arc<Upstream>> {
+        self.upstreams.get(server).ok_or_else(|| Error::not_found("server", server.as_str()))
+    }
+
+    /// The catalog, after a bounded wait for servers in scope that come up for the first time. Servers that
+    /// are down, stopped or known from before are never waited for.
+    pub async fn catalog(&self, server: Option<&ServerName>) -> Arc<Catalog> {
+        let new = |up: &&Arc<Upstream>| {
+            server.is_none_or(|s| s == &up.name)
+                && up.offer().is_none()
+                && matches!(up.state(), State::Idle | State::Starting)
+        };
+        let coming: Vec<_> = self.upstreams.values().filter(new).collect();
+        if !coming.is_empty() {
+            let deadline = Instant::now() + FIRST_OFFERS;
+            futures_util::future::join_all(coming.iter().map(|up| up.first_offer(deadline))).await;
+        }
+        self.keeper.catalog()
+    }
+}

@@ -1,0 +1,512 @@
+//! A server's live side: it is started, watched, restarted after a crash, stopped as a whole, and its
+//! offer is kept. One task supervises one server, so no server can hold up another.
+
+pub mod handshake;
+pub mod http;
+pub mod link;
+pub mod local;
+pub mod stdio;
+mod supervise;
+mod watch;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use puerto_core::def::ServerDef;
+use puerto_core::{Code, Error, Result, Retry, ServerName, TenantId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::builtin::Builtin;
+use crate::frame::Frame;
+use crate::offer::{About, ListKind, Offer};
+use link::Link;
+
+/// Calls that may wait for a free place at one server; beyond it they are refused at once.
+const QUEUE_MAX: usize = 512;
+
+/// How to reach a server, worked out from its definition.
+pub enum Reach {
+    /// Run a child process.
+    Stdio(stdio::Program),
+    /// Ask over HTTP.
+    Http {
+        /// Its address.
+        uri: ::http::Uri,
+        /// Headers on every request.
+        headers: ::http::HeaderMap,
+    },
+    /// It lives in this process; made anew at each start.
+    Builtin(Box<dyn Fn() -> std::result::Result<Arc<dyn Builtin>, String> + Send + Sync>),
+}
+
+/// What the supervision of all servers has in common.
+pub struct Rules {
+    /// Start without being asked.
+    pub auto_start: bool,
+    /// Restarts in a row before a server counts as failed.
+    pub max_retries: u32,
+    /// Longest time to the first offer.
+    pub startup: Duration,
+    /// Largest message of a server, in bytes.
+    pub message_max: usize,
+    /// The client for HTTP servers.
+    pub client: http::HttpClient,
+    /// The part of our environment that children see.
+    pub inherited: Vec<(OsString, OsString)>,
+}
+
+/// How a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Defined but switched off.
+    Disabled,
+    /// Not started yet; the first use starts it.
+    Idle,
+    /// Stopped by the operator.
+    Stopped,
+    /// On its way.
+    Starting,
+    /// Serves.
+    Ready,
+    /// Crashed or unreachable; tried again at that moment.
+    BackingOff {
+        /// Why.
+        why: String,
+        /// When.
+        until: Instant,
+    },
+    /// Given up, until somebody starts it or a call comes later.
+    Failed {
+        /// Why.
+        why: String,
+        /// Since when.
+        since: Instant,
+    },
+}
+
+impl State {
+    /// As in REST and lists.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            State::Disabled => "disabled",
+            State::Idle => "idle",
+            State::Stopped => "stopped",
+            State::Starting => "starting",
+            State::Ready => "ready",
+            State::BackingOff { .. } => "backing_off",
+            State::Failed { .. } => "failed",
+        }
+    }
+
+    /// Why it does not serve.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            State::BackingOff { why, .. } | State::Failed { why, .. } => Some(why),
+            _ => None,
+        }
+    }
+}
+
+/// What a server tells unasked.
+#[derive(Debug)]
+pub enum Event {
+    /// A list has changed.
+    Changed(ListKind),
+    /// A resource has changed.
+    Updated(String),
+    /// The connection has closed.
+    Closed,
+}
+
+impl Event {
+    /// The event that a notification stands for, where it stands for one.
+    pub fn from_notice(frame: &Frame) -> Option<Self> {
+        match &*frame.method_name() {
+            "notifications/tools/list_changed" => Some(Event::Changed(ListKind::Tools)),
+            "notifications/resources/list_changed" => Some(Event::Changed(ListKind::Resources)),
+            "notifications/prompts/list_changed" => Some(Event::Changed(ListKind::Prompts)),
+            "notifications/resources/updated" => {
+                frame.text(frame.params.uri).map(|uri| Event::Updated(uri.into()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a server's supervision tells its tenant.
+#[derive(Debug)]
+pub enum News {
+    /// It has a new offer; these lists are said to have changed.
+    Offer(Vec<ListKind>),
+    /// One of its resources has changed, by its own URI.
+    Updated(String),
+    /// Its state has changed.
+    State,
+}
+
+/// Hears the news of all servers of a tenant.
+pub type Hear = Arc<dyn Fn(&Upstream, News) + Send + Sync>;
+
+/// The last lines that a server wrote to its standard error, and what the hub noted about it.
+#[derive(Debug, Default)]
+pub struct LogRing {
+    lines: Mutex<VecDeque<LogLine>>,
+}
+
+/// One line.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct LogLine {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The text.
+    pub text: String,
+}
+
+impl LogRing {
+    /// Lines kept per server.
+    pub const LINES_MAX: usize = 500;
+    /// Bytes of a line that are kept; the rest becomes lines of its own.
+    pub const LINE_MAX: usize = 4096;
+
+    /// Adds a line; the oldest one goes when the ring is full.
+    pub fn push(&self, mut text: String) {
+        while text.len() > Self::LINE_MAX {
+            text.pop();
+        }
+        let at_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == Self::LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(LogLine { at_ms: u64::try_from(at_ms).unwrap_or(u64::MAX), text });
+    }
+
+    /// The last lines, oldest first.
+    pub fn last(&self, count: usize) -> Vec<LogLine> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
+    }
+}
+
+/// A connection that serves.
+#[derive(Debug)]
+pub struct Live {
+    /// The connection.
+    pub link: Link,
+    /// Who is at its other end.
+    pub about: About,
+    gate: Arc<Semaphore>,
+    queued: AtomicUsize,
+    events: mpsc::Sender<Event>,
+}
+
+impl Live {
+    /// Passes on an event that came along with the answer to a call.
+    pub fn announce(&self, event: Event) {
+        let _ = self.events.try_send(event);
+    }
+
+    /// Waits for a free place at the server.
+    pub async fn place(&self) -> Result<OwnedSemaphorePermit> {
+        if let Ok(place) = self.gate.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        if self.queued.fetch_add(1, Ordering::Relaxed) >= QUEUE_MAX {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            let text = format!("{QUEUE_MAX} calls already wait for this server");
+            return Err(Error::upstream(Code::Busy, text).retry(Retry::After(Duration::from_secs(1))));
+        }
+        let _queued = Queued(&self.queued);
+        let gone = |_| link::closed("while the call waited for a free place");
+        self.gate.clone().acquire_owned().await.map_err(gone)
+    }
+}
+
+struct Queued<'a>(&'a AtomicUsize);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+enum Command {
+    Start,
+    Stop(oneshot::Sender<()>),
+    Restart,
+}
+
+/// A server's live side.
+pub struct Upstream {
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: ServerName,
+    /// Its definition.
+    pub def: ServerDef,
+    /// What it wrote to its standard error.
+    pub log: Arc<LogRing>,
+    reach: Reach,
+    rules: Arc<Rules>,
+    hear: Hear,
+    state: tokio::sync::watch::Sender<State>,
+    live: ArcSwapOption<Live>,
+    offer: ArcSwapOption<Offer>,
+    confirmed: std::sync::atomic::AtomicBool,
+    restarts: AtomicU32,
+    ready_since: Mutex<Option<Instant>>,
+    commands: mpsc::Sender<Command>,
+    subscriptions: watch::Subscriptions,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Upstream({}:{})", self.tenant, self.name)
+    }
+}
+
+/// What a new upstream needs.
+pub struct Birth {
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: ServerName,
+    /// Its definition.
+    pub def: ServerDef,
+    /// How to reach it.
+    pub reach: Reach,
+    /// What all have in common.
+    pub rules: Arc<Rules>,
+    /// What it offered when it was last seen.
+    pub remembered: Option<Offer>,
+    /// Who hears its news.
+    pub hear: Hear,
+}
+
+impl Upstream {
+    /// An upstream and its supervision, which ends when the token does and is awaited by its owner.
+    pub fn spawn(
+        birth: Birth,
+        tasks: &mut tokio::task::JoinSet<()>,
+        stop: tokio_util::sync::CancellationToken,
+    ) -> Arc<Self> {
+        let (commands, orders) = mpsc::channel(16);
+        let first = if birth.def.enabled { State::Idle } else { State::Disabled };
+        let upstream = Arc::new(Self {
+            tenant: birth.tenant,
+            name: birth.name,
+            def: birth.def,
+            log: Arc::default(),
+            reach: birth.reach,
+            rules: birth.rules,
+            hear: birth.hear,
+            state: tokio::sync::watch::Sender::new(first),
+            live: ArcSwapOption::empty(),
+            offer: ArcSwapOption::new(birth.remembered.map(Arc::new)),
+            confirmed: false.into(),
+            restarts: AtomicU32::new(0),
+            ready_since: Mutex::default(),
+            commands,
+            subscriptions: watch::Subscriptions::default(),
+        });
+        if upstream.def.enabled {
+            tasks.spawn(supervise::supervise(upstream.clone(), orders, stop));
+        }
+        upstream
+    }
+
+    /// How it is.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// What it offers, or last offered.
+    pub fn offer(&self) -> Option<Arc<Offer>> {
+        self.offer.load_full()
+    }
+
+    /// Whether the offer was confirmed by the server since this process began.
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// Starts since the first.
+    pub fn restarts(&self) -> u32 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// How long it has been serving.
+    pub fn uptime(&self) -> Option<Duration> {
+        self.ready_since.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+    }
+
+    /// The process id, where it is a child that runs.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.live.load_full()?.link {
+            Link::Stdio(pipe) => pipe.pid,
+            _ => None,
+        }
+    }
+
+    /// The connection, where it serves now.
+    pub fn connected(&self) -> Option<Arc<Live>> {
+        self.live.load_full()
+    }
+
+    /// The connection, once it serves. A server known to be down answers at once with an error that says
+    /// why and when the next try is; one that is starting is waited for until the deadline.
+    pub async fn live(&self, deadline: Instant) -> Result<Arc<Live>> {
+        if let Some(live) = self.live.load_full() {
+            return Ok(live);
+        }
+        self.wake();
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|s| !matches!(s, State::Idle | State::Starting));
+        let settled = tokio::time::timeout_at(deadline, settled).await.map(|r| r.map(|s| s.clone()));
+        let name = self.name.as_str();
+        match settled {
+            Ok(Ok(State::Ready)) => self.live.load_full().ok_or_else(|| link::closed("just now")),
+            Ok(Ok(state)) => Err(self.down(&state)),
+            Ok(Err(_)) => Err(Error::hub(Code::Stopping, "Puerto is stopping")),
+            Err(_) => {
+                let text = format!("server {name:?} is still starting");
+                Err(Error::upstream(Code::UpstreamTimeout, text))
+            }
+        }
+    }
+
+    fn down(&self, state: &State) -> Error {
+        let name = self.name.as_str();
+        let now = Instant::now();
+        match state {
+            State::Disabled => Error::caller(Code::NotFound, format!("server {name:?} is disabled")),
+            State::BackingOff { why, until } => {
+                let wait = until.saturating_duration_since(now);
+                let text = format!("server {name:?} is down: {why}; next try in {:.1} s", wait.as_secs_f32());
+                Error::upstream(Code::UpstreamDown, text).retry(Retry::After(wait))
+            }
+            State::Failed { why, .. } => {
+                Error::upstream(Code::UpstreamDown, format!("server {name:?} has failed: {why}"))
+            }
+            _ => {
+                Error::upstream(Code::UpstreamDown, format!("server {name:?} is stopped; start it to use it"))
+            }
+        }
+    }
+
+    /// Starts it where it is only waiting for a first use, or has failed some time ago.
+    fn wake(&self) {
+        // Trying a failed server again at every call would start a process per call.
+        const AGAIN: Duration = Duration::from_secs(30);
+        let wake = match &*self.state.borrow() {
+            State::Idle => true,
+            State::Failed { since, .. } => since.elapsed() >= AGAIN,
+            _ => false,
+        };
+        if wake {
+            self.state.send_replace(State::Starting);
+            let _ = self.commands.try_send(Command::Start);
+        }
+    }
+
+    /// Waits for the first offer of a server that is coming up and has never been seen. A server that is
+    /// down, stopped or already known is not waited for.
+    pub async fn first_offer(&self, deadline: Instant) {
+        if self.offer.load().is_some() {
+            return;
+        }
+        self.wake();
+        let mut state = self.state.subscribe();
+        let coming = state.wait_for(|s| !matches!(s, State::Idle | State::Starting));
+        let _ = tokio::time::timeout_at(deadline, coming).await;
+    }
+
+    /// Waits until it is no longer coming up, whatever comes of it.
+    pub async fn settled(&self, deadline: Instant) {
+        if !self.rules.auto_start {
+            return;
+        }
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|s| !matches!(s, State::Idle | State::Starting));
+        let _ = tokio::time::timeout_at(deadline, settled).await;
+    }
+
+    /// Starts it and waits until it serves or has failed.
+    pub async fn start(&self, deadline: Instant) -> Result<()> {
+        if matches!(*self.state.borrow(), State::Disabled) {
+            return Err(Error::caller(
+                Code::Conflict,
+                format!("server {:?} is disabled in the configuration", self.name.as_str()),
+            ));
+        }
+        if matches!(*self.state.borrow(), State::Ready) {
+            return Ok(());
+        }
+        self.state.send_replace(State::Starting);
+        let _ = self.commands.send(Command::Start).await;
+        self.live(deadline).await.map(drop)
+    }
+
+    /// Stops it and waits until it is gone.
+    pub async fn stop(&self) {
+        let (done, gone) = oneshot::channel();
+        if self.commands.send(Command::Stop(done)).await.is_ok() {
+            let _ = gone.await;
+        }
+    }
+
+    /// Stops it and starts it again.
+    pub async fn restart(&self, deadline: Instant) -> Result<()> {
+        if matches!(*self.state.borrow(), State::Disabled) {
+            return self.start(deadline).await;
+        }
+        self.stop().await;
+        self.start(deadline).await
+    }
+
+    /// Replaces a connection that turned out to be dead.
+    pub fn reconnect(&self) {
+        let _ = self.commands.try_send(Command::Restart);
+    }
+
+    /// Wants to hear of changes of a resource. Answers when the server has taken note.
+    pub async fn subscribe(&self, uri: &str, deadline: Instant) -> Result<()> {
+        let live = self.live(deadline).await?;
+        if !live.about.can.subscribe {
+            let text = format!("server {:?} does not tell when resources change", self.name.as_str());
+            return Err(Error::caller(Code::InvalidArguments, text));
+        }
+        self.subscriptions.add(&live, uri, deadline).await
+    }
+
+    /// No longer wants to hear of it.
+    pub async fn unsubscribe(&self, uri: &str) {
+        let live = self.live.load_full();
+        self.subscriptions.remove(live.as_deref(), uri).await;
+    }
+
+    /// Waits until changes of lists are heard, where the server tells them.
+    pub async fn hears(&self, deadline: Instant) {
+        if let Some(live) =
+            self.live.load_full().filter(|l| l.about.can.list_changed || l.about.can.subscribe)
+        {
+            self.subscriptions.stands(&live, deadline).await;
+        }
+    }
+
+    /// The environment of a child: the allow-listed part of ours, the tenant's, its own.
+    fn environment(&self, tenant: &BTreeMap<String, puerto_core::Secret>) -> Vec<(OsString, OsString)> {
+        let pair = |(name, value): (&String, &puerto_core::Secret)| {
+            (OsString::from(name), OsString::from(value.reveal()))
+        };
+        let mut all: BTreeMap<OsString, OsString> = self.rules.inherited.iter().cloned().collect();
+        all.extend(tenant.iter().map(pair));
+        all.extend(self.def.env.iter().map(pair));
+        all.into_iter().collect()
+    }
+}

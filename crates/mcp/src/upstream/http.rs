@@ -1,0 +1,547 @@
+//! A Streamable HTTP server, either era, over one pooled client. Headers are built here and nothing of the
+//! caller's is copied: no credential, cookie or session of one side ever reaches the other.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode, Uri};
+use http_body::{Body, Frame as BodyFrame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use puerto_core::{Code, Error, Result};
+use tokio::sync::mpsc;
+
+use crate::era::{Era, Revision};
+use crate::frame::{Frame, Kind, Parts};
+use crate::headers::encode;
+use crate::sse::Decoder;
+use crate::upstream::Event;
+use crate::upstream::link::{CLIENT_INFO, Link, Request, closed};
+
+/// The client that all HTTP servers share.
+pub type HttpClient = Client<HttpsConnector<HttpConnector>, Payload>;
+
+/// Header that names a legacy session.
+pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+/// Header that names the revision.
+pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// Header that mirrors the method.
+pub const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+/// Header that mirrors the name or URI.
+pub const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// A body in parts.
+#[derive(Debug, Default)]
+pub struct Payload {
+    parts: VecDeque<Bytes>,
+    left: u64,
+}
+
+impl From<Parts> for Payload {
+    fn from(parts: Parts) -> Self {
+        Self { left: parts.len() as u64, parts: parts.into_vec().into() }
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, Self::Error>>> {
+        let part = self.parts.pop_front();
+        self.left -= part.as_ref().map_or(0, Bytes::len) as u64;
+        Poll::Ready(part.map(|part| Ok(BodyFrame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// The client for all HTTP servers: HTTP/1.1, TLS by rustls with the system's roots.
+pub fn client() -> HttpClient {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    // A host that does not even accept must not hold a call until its whole deadline.
+    connector.set_connect_timeout(Some(std::time::Duration::from_secs(10)));
+    connector.set_keepalive(Some(std::time::Duration::from_secs(60)));
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring offers TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
+    Client::builder(hyper_util::rt::TokioExecutor::new())
+        .pool_timer(hyper_util::rt::TokioTimer::new())
+        .pool_idle_timeout(std::time::Duration::from_secs(50))
+        .build(https)
+}
+
+/// One HTTP server.
+pub struct Remote {
+    client: HttpClient,
+    uri: Uri,
+    headers: HeaderMap,
+    limit: usize,
+    next: AtomicU64,
+    era: RwLock<Era>,
+    /// Whether a modern server makes the legacy handshake too; found out when a legacy client first calls.
+    dual: tokio::sync::OnceCell<bool>,
+    control: RwLock<Option<Arc<RemoteSession>>>,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Remote({})", self.uri)
+    }
+}
+
+/// A session at a legacy server. It heals: when the server has forgotten it, it is opened anew.
+#[derive(Debug)]
+pub struct RemoteSession {
+    /// The client's capabilities that it was opened with, as JSON.
+    pub capabilities: String,
+    /// The client's name in it, as JSON.
+    pub client_info: String,
+    state: ArcSwap<SessionState>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct SessionState {
+    id: Option<HeaderValue>,
+    version: Option<HeaderValue>,
+}
+
+impl RemoteSession {
+    /// One that is not open yet.
+    pub fn new(capabilities: String, client_info: String) -> Self {
+        Self { capabilities, client_info, state: ArcSwap::default(), opening: tokio::sync::Mutex::default() }
+    }
+
+    /// Takes over what the handshake settled.
+    pub fn opened(&self, id: Option<HeaderValue>, revision: Revision) {
+        // Revisions before 2025-06-18 know no version header, and ignore it.
+        let version = Some(HeaderValue::from_static(revision.text()));
+        self.state.store(Arc::new(SessionState { id, version }));
+    }
+
+    /// Whether a handshake has been made.
+    pub fn is_open(&self) -> bool {
+        self.state.load().version.is_some()
+    }
+}
+
+impl Remote {
+    /// A server at this address with these headers on every request.
+    pub fn new(client: HttpClient, uri: Uri, extra: HeaderMap, limit: usize) -> Self {
+        let mut headers = extra;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        Self {
+            client,
+            uri,
+            headers,
+            limit,
+            next: AtomicU64::new(1),
+            era: RwLock::new(Era::Modern),
+            dual: tokio::sync::OnceCell::new(),
+            control: RwLock::default(),
+        }
+    }
+
+    /// An id that no other request to this server has.
+    pub fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The session in which the hub asks on its own account.
+    pub fn control(&self) -> Option<Arc<RemoteSession>> {
+        self.control.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Settles the era, and the hub's own session where the era has sessions.
+    pub fn settle(&self, era: Era, control: Option<Arc<RemoteSession>>) {
+        *self.era.write().unwrap_or_else(std::sync::PoisonError::into_inner) = era;
+        *self.control.write().unwrap_or_else(std::sync::PoisonError::into_inner) = control;
+    }
+
+    /// Whether the server speaks the legacy era too: between equal eras everything passes, questions
+    /// included, so a legacy client is better served in its own.
+    pub async fn speaks_legacy(self: &Arc<Self>) -> bool {
+        if self.era() == Era::Legacy {
+            return true;
+        }
+        let probe = async {
+            let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, "{}", CLIENT_INFO).await else { return false };
+            let Ok(about) = super::handshake::initialized(&frame) else { return false };
+            let session = RemoteSession::new("{}".into(), CLIENT_INFO.into());
+            session.opened(id, about.revision);
+            self.end(&session).await;
+            true
+        };
+        *self.dual.get_or_init(|| probe).await
+    }
+
+    /// Never speak legacy with this server, whatever it could.
+    pub fn only_modern(&self) {
+        // Set before anybody could ask, so it cannot have been set otherwise.
+        let _ = self.dual.set(false);
+    }
+
+    fn era(&self) -> Era {
+        *self.era.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Sends a request and reads the head of its answer. A forgotten session is opened again, once: with
+    /// 404 the server has not looked at the request, so sending it again is safe.
+    pub async fn send(self: &Arc<Self>, request: Request) -> Result<Answering> {
+        let era = self.era();
+        let session = request.session.clone();
+        let mut headers = self.headers.clone();
+        match (&session, era) {
+            (Some(session), _) => self.session_headers(session, &mut headers).await?,
+            (None, Era::Modern) => modern_headers(&request, &mut headers)?,
+            (None, Era::Legacy) => {}
+        }
+        let mut response = self.post(headers.clone(), request.text.clone()).await?;
+        if let (Some(session), StatusCode::NOT_FOUND) = (&session, response.status()) {
+            let lost = headers.get(SESSION_ID).cloned();
+            drop(response);
+            self.reopen(session, lost.as_ref()).await?;
+            self.session_headers(session, &mut headers).await?;
+            response = self.post(headers, request.text).await?;
+        }
+        Answering::new(self.clone(), request.id, session, response)
+    }
+
+    /// Sends a message that wants no answer.
+    pub async fn tell(&self, text: Parts, session: Option<&Arc<RemoteSession>>) -> Result<()> {
+        let mut headers = self.headers.clone();
+        if let Some(session) = session {
+            let state = session.state.load();
+            put(&mut headers, &SESSION_ID, state.id.as_ref());
+            put(&mut headers, &PROTOCOL_VERSION, state.version.as_ref());
+        }
+        let response = self.post(headers, text).await?;
+        if response.status().is_success() { Ok(()) } else { Err(bad_status(response.status())) }
+    }
+
+    /// Opens the stream of a legacy session on which the server speaks unasked; nothing where it has none.
+    pub async fn listen(self: &Arc<Self>, session: &Arc<RemoteSession>) -> Result<Option<Answering>> {
+        let mut headers = self.headers.clone();
+        headers.remove(CONTENT_TYPE);
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        self.session_headers(session, &mut headers).await?;
+        let response = self.request(Method::GET, headers, Payload::default()).await?;
+        if !response.status().is_success() {
+            return Ok(None);
+        }
+        Answering::new(self.clone(), 0, Some(session.clone()), response).map(Some)
+    }
+
+    /// Ends a legacy session at the server; it may not allow that, and that is all right.
+    pub async fn end(&self, session: &RemoteSession) {
+        let state = session.state.load_full();
+        if state.id.is_none() {
+            return;
+        }
+        let mut headers = self.headers.clone();
+        put(&mut headers, &SESSION_ID, state.id.as_ref());
+        put(&mut headers, &PROTOCOL_VERSION, state.version.as_ref());
+        let _ = self.request(Method::DELETE, headers, Payload::default()).await;
+    }
+
+    async fn session_headers(
+        self: &Arc<Self>,
+        session: &Arc<RemoteSession>,
+        headers: &mut HeaderMap,
+    ) -> Result<()> {
+        if !session.is_open() {
+            self.reopen(session, None).await?;
+        }
+        let state = session.state.load();
+        put(headers, &SESSION_ID, state.id.as_ref());
+        put(headers, &PROTOCOL_VERSION, state.version.as_ref());
+        Ok(())
+    }
+
+    /// Makes the handshake of a session, unless somebody else has made it meanwhile.
+    async fn reopen(
+        self: &Arc<Self>,
+        session: &Arc<RemoteSession>,
+        lost: Option<&HeaderValue>,
+    ) -> Result<()> {
+        let _alone = session.opening.lock().await;
+        if session.is_open() && session.state.load().id.as_ref() != lost {
+            return Ok(());
+        }
+        let (frame, id) =
+            self.initialize(Revision::LATEST_LEGACY, &session.capabilities, &session.client_info).await?;
+        let revision = super::handshake::initialized(&frame)?.revision;
+        session.opened(id, revision);
+        self.tell(super::handshake::INITIALIZED.to_owned().into(), Some(session)).await
+    }
+
+    /// Sends `initialize`; answers the message and the session's id.
+    pub async fn initialize(
+        self: &Arc<Self>,
+        revision: Revision,
+        capabilities: &str,
+        client_info: &str,
+    ) -> Result<(Frame, Option<HeaderValue>)> {
+        let id = self.next_id();
+        let text = super::handshake::initialize_text(id, revision, capabilities, client_info);
+        let response = self.post(self.headers.clone(), text).await?;
+        let session = response.headers().get(SESSION_ID).cloned();
+        let mut answer = Answering::new(self.clone(), id, None, response)?;
+        loop {
+            let frame = answer.next().await?;
+            if frame.kind() == Kind::Response {
+                return Ok((frame, session));
+            }
+        }
+    }
+
+    async fn post(&self, headers: HeaderMap, text: Parts) -> Result<Response<Incoming>> {
+        self.request(Method::POST, headers, text.into()).await
+    }
+
+    async fn request(&self, method: Method, headers: HeaderMap, body: Payload) -> Result<Response<Incoming>> {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        self.client.request(request).await.map_err(|cause| {
+            let text = if cause.is_connect() {
+                "could not connect to the server"
+            } else {
+                "the connection to the server broke"
+            };
+            Error::upstream(Code::UpstreamDown, text).inside(cause)
+        })
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: &HeaderName, value: Option<&HeaderValue>) {
+    match value {
+        Some(value) => drop(headers.insert(name.clone(), value.clone())),
+        None => drop(headers.remove(name)),
+    }
+}
+
+fn modern_headers(request: &Request, headers: &mut HeaderMap) -> Result<()> {
+    let bad = |_| Error::caller(Code::InvalidArguments, "a name or argument cannot be sent as a header");
+    headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Revision::MODERN.text()));
+    headers.insert(MCP_METHOD, HeaderValue::from_str(&request.method).map_err(bad)?);
+    if let Some(name) = &request.name {
+        headers.insert(MCP_NAME, HeaderValue::from_str(&encode(name)).map_err(bad)?);
+    }
+    for (name, value) in &request.headers {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| bad(HeaderValue::from_str("\n").unwrap_err()))?;
+        headers.insert(name, HeaderValue::from_str(&encode(value)).map_err(bad)?);
+    }
+    Ok(())
+}
+
+fn bad_status(status: StatusCode) -> Error {
+    let hint = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            ": it wants credentials; set them under \"headers\" of the server"
+        }
+        _ => "",
+    };
+    Error::upstream(Code::UpstreamProtocol, format!("the server answered HTTP {}{hint}", status.as_u16()))
+}
+
+/// The answer to a request, as it comes.
+#[derive(Debug)]
+pub struct Answering {
+    remote: Arc<Remote>,
+    id: u64,
+    session: Option<Arc<RemoteSession>>,
+    status: StatusCode,
+    body: Option<Incoming>,
+    events: Option<Decoder>,
+    over: bool,
+}
+
+impl Answering {
+    fn new(
+        remote: Arc<Remote>,
+        id: u64,
+        session: Option<Arc<RemoteSession>>,
+        response: Response<Incoming>,
+    ) -> Result<Self> {
+        let (head, body) = response.into_parts();
+        let kind = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if let Some(coding) = head.headers.get(http::header::CONTENT_ENCODING).filter(|c| *c != "identity") {
+            let text = format!("the server compressed its answer ({coding:?}) although nobody asked it to");
+            return Err(Error::upstream(Code::UpstreamProtocol, text));
+        }
+        let stream = kind.starts_with("text/event-stream");
+        let json = kind.starts_with("application/json");
+        if !json && !(stream && head.status.is_success()) {
+            if head.status.is_success() {
+                let text = format!("the server answered {kind:?} where JSON or an event stream was expected");
+                return Err(Error::upstream(Code::UpstreamProtocol, text));
+            }
+            return Err(bad_status(head.status));
+        }
+        let events = stream.then(|| Decoder::new(remote.limit));
+        Ok(Self { remote, id, session, status: head.status, body: Some(body), events, over: false })
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The session in which it runs.
+    pub fn session(&self) -> Option<&Arc<RemoteSession>> {
+        self.session.as_ref()
+    }
+
+    /// The link that it runs on.
+    pub fn link(&self) -> Link {
+        Link::Http(self.remote.clone())
+    }
+
+    /// The next message.
+    pub async fn next(&mut self) -> Result<Frame> {
+        let frame = match &self.events {
+            None => self.whole().await?,
+            Some(_) => self.event().await?,
+        };
+        self.over = frame.kind() == Kind::Response;
+        Ok(frame)
+    }
+
+    async fn whole(&mut self) -> Result<Frame> {
+        let Some(body) = self.body.take() else { return Err(closed("before it answered")) };
+        let text = collect(body, self.remote.limit).await?;
+        self.over = true;
+        let frame = parse(text)?;
+        let known = frame.kind() == Kind::Response && (self.status.is_success() || frame.error.is_some());
+        if known { Ok(frame) } else { Err(bad_status(self.status)) }
+    }
+
+    async fn event(&mut self) -> Result<Frame> {
+        let (Some(body), Some(events)) = (&mut self.body, &mut self.events) else {
+            return Err(closed("before it answered"));
+        };
+        loop {
+            let large =
+                |e| Error::upstream(Code::UpstreamProtocol, "an answer of the server is too large").inside(e);
+            if let Some(event) = events.next().map_err(large)? {
+                return parse(event.data);
+            }
+            match body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        events.feed(data);
+                    }
+                }
+                Some(Err(cause)) => return Err(closed("while the call was under way").inside(cause)),
+                None => return Err(closed("before it answered")),
+            }
+        }
+    }
+}
+
+impl Drop for Answering {
+    /// On a legacy server closing the stream cancels nothing: it has to be told.
+    fn drop(&mut self) {
+        let Some(session) = self.session.take().filter(|_| !self.over && self.id != 0) else { return };
+        let remote = self.remote.clone();
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{}}}}}"#,
+            self.id
+        );
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = remote.tell(text.into(), Some(&session)).await;
+            });
+        }
+    }
+}
+
+fn parse(text: Bytes) -> Result<Frame> {
+    Frame::parse(text).map_err(|fault| {
+        Error::upstream(Code::UpstreamProtocol, "the server answered something that is not JSON-RPC")
+            .inside(fault)
+    })
+}
+
+/// A whole body, within a limit.
+async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes> {
+    let too_large = || {
+        Error::upstream(Code::UpstreamProtocol, format!("the server's answer is larger than {limit} bytes"))
+    };
+    let expected = body.size_hint().exact().and_then(|n| usize::try_from(n).ok());
+    if expected.is_some_and(|n| n > limit) {
+        return Err(too_large());
+    }
+    let mut first: Option<Bytes> = None;
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|cause| closed("in the middle of its answer").inside(cause))?;
+        let Ok(data) = frame.into_data() else { continue };
+        match (&first, whole.is_empty()) {
+            // One piece needs no copy.
+            (None, true) => first = Some(data),
+            (Some(one), true) => {
+                whole.reserve(expected.unwrap_or(0).max(one.len() + data.len()));
+                whole.extend_from_slice(one);
+                whole.extend_from_slice(&data);
+            }
+            _ => whole.extend_from_slice(&data),
+        }
+        if whole.len() > limit {
+            return Err(too_large());
+        }
+    }
+    Ok(if whole.is_empty() { first.unwrap_or_default() } else { whole.freeze() })
+}
+
+/// Follows a stream on which a server speaks unasked, until it ends.
+pub async fn follow(mut stream: Answering, events: &mpsc::Sender<Event>) {
+    while let Ok(frame) = stream.next().await {
+        stream.over = false;
+        if frame.kind() == Kind::Request && frame.method_name() == "ping" {
+            let _ = stream
+                .remote
+                .tell(crate::wire::result(frame.raw(frame.id), ""), stream.session.as_ref())
+                .await;
+        }
+        if let Some(event) = Event::from_notice(&frame) {
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The life of one server: start, probe, list, serve, crash, wait, start again. Only this task starts and
+//! stops its process, so there is never more than one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use puerto_core::{Code, Error, Result};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::http::Remote;
+use super::link::Link;
+use super::local::Local;
+use super::stdio::Process;
+use super::{Command, Event, Live, News, Reach, State, Upstream, handshake, stdio, watch};
+use crate::offer::{About, ListKind, Offer};
+
+/// First wait after a failure; it doubles with each further one.
+const BACK_OFF_MIN: Duration = Duration::from_millis(500);
+/// Longest wait between two tries.
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// A server that has served this long is taken for healthy: its failures are forgotten.
+const HEALTHY: Duration = Duration::from_secs(60);
+/// Changes that come within this time are one: servers often announce several lists in a row.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Events of one server that may wait to be handled.
+const EVENT_QUEUE: usize = 256;
+
+/// Why a server no longer serves.
+enum End {
+    Stop(Option<oneshot::Sender<()>>),
+    Again,
+    Broken(String),
+    Shutdown,
+}
+
+/// Supervises one server until shutdown.
+pub(super) async fn supervise(
+    upstream: Arc<Upstream>,
+    mut orders: mpsc::Receiver<Command>,
+    shutdown: CancellationToken,
+) {
+    let mut wanted = upstream.rules.auto_start;
+    let mut failures = 0u32;
+    loop {
+        if !wanted {
+            match rest(&mut orders, &shutdown).await {
+                true => wanted = true,
+                false => return,
+            }
+        }
+        let began = Instant::now();
+        match serve(&upstream, &mut orders, &shutdown).await {
+            End::Shutdown => return,
+            End::Again => failures = 0,
+            End::Stop(done) => {
+                wanted = false;
+                failures = 0;
+                upstream.set(State::Stopped);
+                done.map(|done| done.send(()));
+            }
+            End::Broken(why) => {
+                failures = if began.elapsed() >= HEALTHY { 1 } else { failures + 1 };
+                upstream.log.push(format!("puerto: {why}"));
+                if failures > upstream.rules.max_retries {
+                    tracing::error!(tenant = %upstream.tenant, server = %upstream.name, why, "server has failed");
+                    upstream.set(State::Failed { why, since: Instant::now() });
+                    wanted = false;
+                    failures = 0;
+                    continue;
+                }
+                tracing::warn!(tenant = %upstream.tenant, server = %upstream.name, why, "server is down, will try again");
+                match back_off(&upstream, &mut orders, &shutdown, why, failures).await {
+                    End::Shutdown => return,
+                    End::Stop(done) => {
+                        wanted = false;
+                        upstream.set(State::Stopped);
+                        done.map(|done| done.send(()));
+                    }
+                    End::Again | End::Broken(_) => {}
+                }
+            }
+        }
+        upstream.restarts.fetch_add(u32::from(wanted), Ordering::Relaxed);
+    }
+}
+
+/// Waits to be wanted; false at shutdown.
+async fn rest(orders: &mut mpsc::Receiver<Command>, shutdown: &CancellationToken) -> bool {
+    loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                Some(Command::Start | Command::Restart) => return true,
+                Some(Command::Stop(done)) => drop(done.send(())),
+                None => return false,
+            },
+            () = shutdown.cancelled() => return false,
+        }
+    }
+}
+
+async fn back_off(
+    upstream: &Upstream,
+    orders: &mut mpsc::Receiver<Command>,
+    shutdown: &CancellationToken,
+    why: String,
+    failures: u32,
+) -> End {
+    let longest = BACK_OFF_MIN.saturating_mul(1 << failures.min(10).saturating_sub(1)).min(BACK_OFF_MAX);
+    // Jitter, so that servers that died together do not come back together.
+    let wait = longest.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
+    let until = Instant::now() + wait;
+    upstream.set(State::BackingOff { why, until });
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => return End::Again,
+            () = shutdown.cancelled() => return End::Shutdown,
+            order = orders.recv() => match order {
+                Some(Command::Start) => return End::Again,
+                Some(Command::Restart) => {}
+                Some(Command::Stop(done)) => return End::Stop(Some(done)),
+                None => return End::Shutdown,
+            },
+        }
+    }
+}
+
+/// One life of the server, from start to end.
+async fn serve(
+    upstream: &Arc<Upstream>,
+    orders: &mut mpsc::Receiver<Command>,
+    shutdown: &CancellationToken,
+) -> End {
+    upstream.set(State::Starting);
+    let (events_to, mut events) = mpsc::channel(EVENT_QUEUE);
+    let mut process = None;
+    let startup = upstream.rules.startup;
+    let connected = tokio::select! {
+        connected = tokio::time::timeout(startup, connect(upstream, &events_to, &mut process)) => connected,
+        end = interrupted(orders, shutdown) => {
+            stop(process).await;
+            return end;
+        }
+    };
+    let live = match connected {
+        Ok(Ok((link, offer))) => admit(upstream, link, offer, events_to.clone()),
+        Ok(Err(error)) => {
+            stop(process).await;
+            return End::Broken(error.chain());
+        }
+        Err(_) => {
+            stop(process).await;
+            return End::Broken(format!(
+                "it did not come up within {} s (orchestrator.startup_timeout)",
+                startup.as_secs()
+            ));
+        }
+    };
+    let watching = CancellationToken::new();
+    let watcher = tokio::spawn(watch::watch(upstream.clone(), live.clone(), events_to, watching.clone()));
+    let end = attend(upstream, &live, &mut events, orders, shutdown, &mut process).await;
+    upstream.live.store(None);
+    *upstream.ready_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    live.gate.close();
+    watching.cancel();
+    let _ = watcher.await;
+    if let Link::Http(remote) = &live.link {
+        if let Some(control) = remote.control() {
+            let _ = tokio::time::timeout(Duration::from_secs(1), remote.end(&control)).await;
+        }
+    }
+    stop(process).await;
+    end
+}
+
+async fn stop(process: Option<Process>) {
+    if let Some(process) = process {
+        process.stop().await;
+    }
+}
+
+/// Only an order to stop or the shutdown interrupts a start.
+async fn interrupted(orders: &mut mpsc::Receiver<Command>, shutdown: &CancellationToken) -> End {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return End::Shutdown,
+            order = orders.recv() => match order {
+                Some(Command::Stop(done)) => return End::Stop(Some(done)),
+                Some(Command::Start | Command::Restart) => {}
+                None => return End::Shutdown,
+            },
+        }
+    }
+}
+
+/// Makes the connection and asks for everything that is offered.
+async fn connect(
+    upstream: &Arc<Upstream>,
+    events: &mpsc::Sender<Event>,
+    process: &mut Option<Process>,
+) -> Result<(Link, Offer)> {
+    let rules = &upstream.rules;
+    match &upstream.reach {
+        Reach::Builtin(make) => {
+            let server = make().map_err(|why| Error::upstream(Code::UpstreamDown, why))?;
+            let local = Local::new(server);
+            let offer = local.offer();
+            Ok((Link::Local(Arc::new(local)), offer))
+        }
+        Reach::Stdio(program) => {
+            let mut program = program.clone();
+            let tenant = program.env.drain(..).map(|(k, v)| {
+                (k.to_string_lossy().into_owned(), puerto_core::Secret::new(v.to_string_lossy()))
+            });
+            let tenant = tenant.collect();
+            program.env = upstream.environment(&tenant);
+            let (pipe, child) =
+                stdio::start(&program, rules.message_max, events.clone(), upstream.log.clone())?;
+            let child = process.insert(child);
+            let link = Link::Stdio(pipe.clone());
+            let known = async {
+                let about = handshake::stdio(&pipe, upstream.def.era).await?;
+                handshake::offer(&link, about).await
+            };
+            tokio::select! {
+                offer = known => Ok((link.clone(), offer?)),
+                why = child.ended() => {
+                    let last = upstream.log.last(1).pop().map(|l| format!("; it last said: {}", l.text)).unwrap_or_default();
+                    Err(Error::upstream(Code::UpstreamDown, format!("{why}{last}")))
+                }
+            }
+        }
+        Reach::Http { uri, headers } => {
+            let remote =
+                Arc::new(Remote::new(rules.client.clone(), uri.clone(), headers.clone(), rules.message_max));
+            let about = handshake::http(&remote, upstream.def.era).await?;
+            let link = Link::Http(remote);
+            let offer = handshake::offer(&link, about).await?;
+            Ok((link, offer))
+        }
+    }
+}
+
+/// Lets calls in.
+fn admit(upstream: &Upstream, link: Link, offer: Offer, events: mpsc::Sender<Event>) -> Arc<Live> {
+    let about = offer.about.clone();
+    let gate = Arc::new(Semaphore::new(upstream.def.concurrent_limit()));
+    let live = Arc::new(Live { link, about, gate, queued: 0.into(), events });
+    upstream.take_offer(offer, ListKind::ALL.to_vec());
+    upstream.live.store(Some(live.clone()));
+    *upstream.ready_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
+    upstream.set(State::Ready);
+    live
+}
+
+/// Handles what happens while it serves.
+async fn attend(
+    upstream: &Arc<Upstream>,
+    live: &Arc<Live>,
+    events: &mut mpsc::Receiver<Event>,
+    orders: &mut mpsc::Receiver<Command>,
+    shutdown: &CancellationToken,
+    process: &mut Option<Process>,
+) -> End {
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(Event::Changed(kind)) => {
+                    if let Err(error) = refresh(upstream, live, events, kind).await {
+                        upstream.log.push(format!("puerto: could not read the changed lists: {}", error.chain()));
+                    }
+                }
+                Some(Event::Updated(uri)) => (upstream.hear)(upstream, News::Updated(uri)),
+                Some(Event::Closed) => return End::Broken(ended(process).await),
+                None => return End::Broken("its connection was lost".into()),
+            },
+            order = orders.recv() => match order {
+                Some(Command::Stop(done)) => return End::Stop(Some(done)),
+                Some(Command::Restart) => return End::Again,
+                Some(Command::Start) => {}
+                None => return End::Shutdown,
+            },
+            () = shutdown.cancelled() => return End::Shutdown,
+        }
+    }
+}
+
+async fn ended(process: &mut Option<Process>) -> String {
+    match process {
+        Some(process) => process.ended().await,
+        None => "its connection was lost".into(),
+    }
+}
+
+/// Reads all lists again, then tells of it. What else was announced meanwhile is covered by it.
+async fn refresh(
+    upstream: &Upstream,
+    live: &Live,
+    events: &mut mpsc::Receiver<Event>,
+    first: ListKind,
+) -> Result<()> {
+    let mut kinds = vec![first];
+    let settle = tokio::time::sleep(SETTLE);
+    tokio::pin!(settle);
+    loop {
+        tokio::select! {
+            () = &mut settle => break,
+            event = events.recv() => match event {
+                Some(Event::Changed(kind)) => kinds.push(kind),
+                Some(Event::Updated(uri)) => (upstream.hear)(upstream, News::Updated(uri)),
+                Some(Event::Closed) | None => return Err(super::link::closed("while its lists were read")),
+            },
+        }
+    }
+    let about: About = live.about.clone();
+    let offer = tokio::time::timeout(upstream.rules.startup, handshake::offer(&live.link, about)).await;
+    let slow = |_| Error::upstream(Code::UpstreamTimeout, "it did not answer in time");
+    upstream.take_offer(offer.map_err(slow)??, kinds);
+    Ok(())
+}
+
+impl Upstream {
+    fn set(&self, state: State) {
+        self.state.send_replace(state);
+        (self.hear)(self, News::State);
+    }
+
+    fn take_offer(&self, offer: Offer, kinds: Vec<ListKind>) {
+        self.offer.store(Some(Arc::new(offer)));
+        self.confirmed.store(true, Ordering::Relaxed);
+        (self.hear)(self, News::Offer(kinds));
+    }
+}

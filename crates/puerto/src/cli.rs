@@ -1,0 +1,176 @@
+//! The command line, defined once: parsing and help come from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// One port between AI agents and everything they use.
+#[derive(Debug, Parser)]
+#[command(name = "puerto", version, about, disable_help_subcommand = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConfigArg {
+    /// Configuration file [default: PUERTO_CONFIG, else ./config/servers.json, else the embedded one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Which running hub.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HubArg {
+    /// Address of the running hub
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "PUERTO_URL")]
+    pub(crate) url: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the hub and serve
+    Up {
+        /// Which configuration.
+        #[command(flatten)]
+        config: ConfigArg,
+        /// Listen on this port instead of gateway.port; 0 takes a free one
+        #[arg(long)]
+        port: Option<u16>,
+    },
+    /// Serve one client on standard input and output: joins a running hub, else runs by itself
+    Stdio {
+        /// Which configuration.
+        #[command(flatten)]
+        config: ConfigArg,
+        /// Tenant to work in
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Only this server, under its own names
+        #[arg(long)]
+        server: Option<String>,
+        /// Never join a running hub
+        #[arg(long)]
+        alone: bool,
+    },
+    /// Work through a task list with the servers of a configuration
+    Run {
+        /// Task list: [{"type": server, "action": tool, "params": {arguments}}]
+        tasks: PathBuf,
+        /// Which configuration.
+        #[command(flatten)]
+        config: ConfigArg,
+        /// Tenant to work in
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Tasks at the same time; 1 = in order
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+        concurrency: u16,
+        /// Go on after a failure
+        #[arg(long)]
+        keep_going: bool,
+        /// Print one JSON object a task
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run one built-in server on its own
+    Serve {
+        /// Which one
+        server: Builtin,
+        /// file: directory to serve; may be given several times
+        #[arg(long, value_name = "PATH")]
+        root: Vec<String>,
+        /// db: the database, sqlite://path
+        #[arg(long, conflicts_with = "url_env")]
+        url: Option<String>,
+        /// db: environment variable that holds the database's URL
+        #[arg(long, value_name = "NAME")]
+        url_env: Option<String>,
+        /// file, db: offer the tools that change something
+        #[arg(long)]
+        writable: bool,
+        /// Serve Streamable HTTP at this loopback address instead of standard input and output
+        #[arg(long, value_name = "HOST:PORT")]
+        http: Option<String>,
+    },
+    /// Check a configuration file
+    Check {
+        /// Which configuration.
+        #[command(flatten)]
+        config: ConfigArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Print the JSON Schema of configuration files instead
+        #[arg(long, conflicts_with_all = ["json", "config"])]
+        schema: bool,
+    },
+    /// List tools of a running hub
+    Tools {
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+        /// Only this tenant
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// List servers of a running hub
+    Servers {
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+    /// Call a tool on a running hub
+    Call {
+        /// The tool, as server.tool
+        tool: String,
+        /// Arguments as a JSON object
+        #[arg(default_value = "{}")]
+        arguments: String,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+        /// Tenant to work in
+        #[arg(long, default_value = "default")]
+        tenant: String,
+    },
+    /// Show how a running hub is
+    Status {
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+    /// Show what a server wrote to its standard error, or the last operations
+    Logs {
+        /// The server; without one the last operations are shown
+        server: Option<String>,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+        /// Tenant to look in
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// How many lines
+        #[arg(long, short = 'n', default_value_t = 50)]
+        lines: u32,
+    },
+    /// Print the OpenAPI document of the REST interface
+    Openapi,
+}
+
+/// A built-in server.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Builtin {
+    /// This machine: metrics, processes, uptime
+    Monitor,
+    /// Files under given directories
+    File,
+    /// A SQLite database
+    Db,
+}

@@ -1,0 +1,74 @@
+//! One file per command.
+
+pub(crate) mod ask;
+pub(crate) mod check;
+mod client;
+pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod stdio;
+pub(crate) mod up;
+
+use std::process::ExitCode;
+
+use puerto_core::Error;
+use puerto_core::def::{HubDef, LogLevel, LoggingDef};
+
+use crate::cli::ConfigArg;
+use crate::config::{self, DEFAULT, Origin};
+use crate::out;
+
+/// The environment, read here and handed down as a function.
+pub(crate) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Loads the configuration that a command runs with; answers it and what to call it. What is wrong with
+/// it is shown in full.
+pub(crate) fn load(given: &ConfigArg) -> Result<(HubDef, String), ExitCode> {
+    let origin = config::locate(given.config.as_deref(), &env);
+    let name = match &origin {
+        Origin::File(path) => path.display().to_string(),
+        Origin::Builtin => format!("built in; there is no {DEFAULT}"),
+    };
+    let (problems, loaded) = match config::load_from(&origin, &env) {
+        Ok(loaded) => (loaded.warnings, Some(loaded.def)),
+        Err(problems) => (problems, None),
+    };
+    problems.iter().for_each(|problem| out::error_line(format_args!("{problem}\n")));
+    match loaded {
+        Some(def) => Ok((def, name)),
+        None => {
+            out::error_line(format_args!("error: {name} is not valid; nothing was started"));
+            Err(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Says why a command failed and what to do about it.
+pub(crate) fn failed(error: &Error) -> ExitCode {
+    out::error_line(format!("error: {}", error.chain()));
+    out::error_line(format!("  hint: {}", error.code().hint()));
+    ExitCode::FAILURE
+}
+
+/// Sends what happens beside operations to standard error, in the configured shape.
+pub(crate) fn start_logging(def: &LoggingDef) {
+    use tracing_subscriber::EnvFilter;
+    let level = match def.level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    };
+    // Libraries speak up only where something is wrong.
+    let filter = EnvFilter::new(format!("warn,puerto={level},puerto_mcp={level},puerto_store={level},puerto_servers={level}"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let set = match def.format {
+        puerto_core::def::LogFormat::Text => builder.with_ansi(false).try_init(),
+        puerto_core::def::LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = set {
+        out::error_line(format!("logging was set up before: {error}"));
+    }
+}

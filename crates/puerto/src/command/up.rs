@@ -1,0 +1,145 @@
+//! `puerto up`: start everything, say where it is, serve until told to stop.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_core::def::{GatewayDef, HubDef};
+use puerto_core::{Code, Error, Result};
+use puerto_mcp::hub::Hub;
+use puerto_mcp::offer::ListKind;
+use puerto_mcp::upstream::State;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{failed, start_logging};
+use crate::cli::ConfigArg;
+use crate::compose::{self, Works};
+use crate::http::guard::Guard;
+use crate::http::rest::{self, Api};
+use crate::http::{Edge, serve};
+use crate::out;
+
+/// How long the table waits for servers, so that it can show most of them as they are. Those that take
+/// longer are shown as starting.
+const TABLE_WAIT: Duration = Duration::from_millis(1500);
+
+/// Runs the command.
+pub(crate) async fn run(given: &ConfigArg, port: Option<u16>) -> ExitCode {
+    let (mut def, source) = match super::load(given) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    if let Some(port) = port {
+        def.gateway.port = port;
+    }
+    start_logging(&def.logging);
+    match up(&def, &source).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn up(def: &HubDef, source: &str) -> Result<()> {
+    let began = Instant::now();
+    // The address first: a second hub on the same port must fail before it starts any server.
+    let listeners = listen(&def.gateway).await?;
+    let address = listeners[0].local_addr().map_err(|e| Error::hub(Code::Internal, "the listener has no address").inside(e))?;
+    let works = compose::start(def, &super::env).await?;
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(serve(edge(&works, def, began), listeners, stop.clone(), Duration::from_secs(def.gateway.drain_timeout)));
+    settle(&works.hub).await;
+    out::line(table(&works.hub, def, source, address));
+    told_to_stop().await;
+    out::error_line("stopping: calls in flight may finish");
+    works.hub.draining.cancel();
+    stop.cancel();
+    let _ = serving.await;
+    works.stop().await;
+    Ok(())
+}
+
+/// The listener's side of a hub.
+pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant) -> Arc<Edge> {
+    let api = Api { hub: works.hub.clone(), metrics: works.metrics.clone(), store: works.store.clone(), began };
+    Arc::new(Edge {
+        hub: works.hub.clone(),
+        rest: rest::router(api, def.gateway.max_body_bytes),
+        guard: Guard { origins: def.gateway.allowed_origins.clone() },
+    })
+}
+
+/// Binds every port of the gateway. Without credentials only loopback is served.
+pub(crate) async fn listen(gateway: &GatewayDef) -> Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for port in [Some(gateway.port), gateway.mcp_port, gateway.websocket_port].into_iter().flatten() {
+        listeners.push(bind(&gateway.host, port).await?);
+    }
+    Ok(listeners)
+}
+
+/// Binds a loopback address.
+pub(crate) async fn bind(host: &str, port: u16) -> Result<TcpListener> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|e| Error::caller(Code::InvalidConfig, format!("gateway.host {host:?} is no address of this machine")).inside(e))?
+        .collect();
+    if found.is_empty() || found.iter().any(|address| !address.ip().is_loopback()) {
+        let text = format!(
+            "{host} is not a loopback address, and without credentials only loopback is served; \
+             set gateway.host to 127.0.0.1 and reach it from elsewhere through an SSH tunnel or a reverse proxy that asks for credentials"
+        );
+        return Err(Error::caller(Code::InvalidConfig, text));
+    }
+    TcpListener::bind(&found[..]).await.map_err(|cause| {
+        let text = format!("could not listen on {host}:{port}; is another hub running? --port 0 takes a free port");
+        Error::caller(Code::Conflict, text).inside(cause)
+    })
+}
+
+async fn settle(hub: &Hub) {
+    let deadline = Instant::now() + TABLE_WAIT;
+    let all = hub.tenants.values().flat_map(|tenant| tenant.upstreams.values());
+    let coming = all.filter(|up| matches!(up.state(), State::Starting | State::Idle)).map(|up| up.settled(deadline));
+    futures_util::future::join_all(coming).await;
+}
+
+fn table(hub: &Hub, def: &HubDef, source: &str, address: SocketAddr) -> String {
+    let mut lines = vec![
+        format!("puerto {} on http://{address}  (configuration: {source})", env!("CARGO_PKG_VERSION")),
+        String::new(),
+        format!("  {:<14} {:<20} {:<12} {:>5}", "TENANT", "SERVER", "STATE", "TOOLS"),
+    ];
+    for (id, tenant) in &hub.tenants {
+        for (name, upstream) in &tenant.upstreams {
+            let tools = upstream.offer().map_or(0, |offer| offer.list(ListKind::Tools).len());
+            let state = upstream.state();
+            let why = state.why().map(|why| format!("  {}", why.lines().next().unwrap_or_default())).unwrap_or_default();
+            lines.push(format!("  {:<14} {:<20} {:<12} {tools:>5}{why}", id.as_str(), name.as_str(), state.name()));
+        }
+    }
+    let tenant = if def.tenants.contains_key("default") { String::new() } else { "/{tenant}".into() };
+    lines.push(String::new());
+    lines.push(format!("  connect a client: http://{address}/mcp{tenant}"));
+    lines.push(format!("    claude mcp add --transport http puerto http://{address}/mcp{tenant}"));
+    lines.push("    or as a command: puerto stdio".into());
+    lines.push("  stop with Ctrl-C".into());
+    lines.join("\n")
+}
+
+/// Ctrl-C or SIGTERM.
+pub(crate) async fn told_to_stop() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}

@@ -1,0 +1,147 @@
+//! Puts the parts together: definitions, store, servers, hub, readers of records. Everything is handed
+//! over; no part finds another by itself.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use puerto_core::def::{HubDef, ServerDef, Transport};
+use puerto_core::{Code, Error, Recorder, Result, TenantId, View};
+use puerto_mcp::hub::{Build, Hub};
+use puerto_mcp::offer::Offer;
+use puerto_mcp::upstream::stdio::Program;
+use puerto_mcp::upstream::{Reach, Rules, http as upstream_http};
+use puerto_store::{Scope, Store};
+use tokio::task::JoinHandle;
+
+use crate::record::log::LogWriter;
+use crate::record::metrics::Metrics;
+use crate::record::{self, CHANNEL};
+
+/// The part of our environment that children see; a tenant's and a server's own come on top. Everything
+/// else stays here, so that no server sees a credential that was meant for another.
+const INHERITED: &[&str] = &[
+    "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "NODE_EXTRA_CA_CERTS", "PATH", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE",
+    "TERM", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
+];
+
+/// A hub that works, with what it needs.
+pub(crate) struct Works {
+    /// The hub.
+    pub(crate) hub: Arc<Hub>,
+    /// Its metrics.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Its data.
+    pub(crate) store: Store,
+    reader: JoinHandle<()>,
+}
+
+/// Builds a hub from definitions and starts its servers.
+pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) -> Result<Works> {
+    let url = def.store.url.reveal().to_owned();
+    let store = tokio::task::spawn_blocking(move || Store::open(&url, Path::new("."))).await.map_err(gone)??;
+    let catalogs = store.catalogs_load(&Scope::all()).await?;
+    let cursor_key = store.secret_get_or_create("cursor").await?;
+    let (recorder, records) = Recorder::new(CHANNEL);
+    let metrics = Metrics::new();
+    let log = LogWriter::new(def.logging.level, def.logging.format);
+    let reader = tokio::spawn(record::read(records, metrics.clone(), log, store.clone()));
+    let remembered = catalogs.into_iter().filter_map(|kept| {
+        let offer = Offer::from_json(&kept.document.into())?;
+        Some((kept.tenant, kept.server, offer))
+    });
+    let inherited = INHERITED.iter().filter_map(|name| Some((OsString::from(name), OsString::from(env(name)?))));
+    let rules = Rules {
+        auto_start: def.orchestrator.auto_start,
+        max_retries: def.orchestrator.max_retries,
+        startup: Duration::from_secs(def.orchestrator.startup_timeout),
+        message_max: def.gateway.max_body_bytes,
+        client: upstream_http::client(),
+        inherited: inherited.collect(),
+    };
+    let hub = Hub::start(Build {
+        def,
+        view: View::new(def.tenants.clone()),
+        rules,
+        reach: &|tenant, name| {
+            let tenant = &def.tenants[tenant];
+            reach(&tenant.servers[name], tenant)
+        },
+        remembered: remembered.collect(),
+        save: saver(store.clone()),
+        recorder,
+        cursor_key,
+    });
+    Ok(Works { hub, metrics, store, reader })
+}
+
+impl Works {
+    /// Stops the hub and its servers, and keeps what was recorded.
+    pub(crate) async fn stop(self) {
+        self.hub.stop().await;
+        drop(self.hub);
+        // The reader ends when the last sender is gone; a connection that outlived the drain limit may hold one.
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.reader).await;
+        if let Err(error) = self.store.close().await {
+            tracing::error!(%error, "the store could not be closed well");
+        }
+    }
+}
+
+/// Keeps offers in the background; the hub goes on meanwhile.
+fn saver(store: Store) -> puerto_mcp::tenant::Save {
+    let runtime = tokio::runtime::Handle::current();
+    Arc::new(move |tenant, server, offer| {
+        let (store, tenant, server, document) = (store.clone(), tenant.clone(), server.clone(), offer.to_json());
+        runtime.spawn(async move {
+            if let Err(error) = store.catalog_save(&tenant, &server, &document).await {
+                tracing::warn!(%tenant, %server, %error, "could not keep the catalog for the next start");
+            }
+        });
+    })
+}
+
+/// How a server is reached, from its definition.
+fn reach(def: &ServerDef, tenant: &puerto_core::def::TenantDef) -> Result<Reach, String> {
+    match def.transport() {
+        Some(Transport::Stdio) => {
+            let env = tenant.env.iter().map(|(name, value)| (name.into(), value.reveal().into())).collect();
+            let command = def.command.clone().ok_or("\"command\" is missing")?;
+            Ok(Reach::Stdio(Program { command, args: def.args.clone(), cwd: def.cwd.clone(), env }))
+        }
+        Some(Transport::Http) => {
+            let url = def.url.as_deref().ok_or("\"url\" is missing")?;
+            let uri: Uri = url.parse().map_err(|e| format!("{url:?} is no URL: {e}"))?;
+            let mut headers = HeaderMap::new();
+            for (name, value) in &def.headers {
+                let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|e| format!("header {name:?}: {e}"))?;
+                let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| format!("the value of header {name:?} cannot be sent"))?;
+                value.set_sensitive(true);
+                headers.insert(parsed, value);
+            }
+            Ok(Reach::Http { uri, headers })
+        }
+        Some(Transport::Builtin) => {
+            let name = def.builtin.ok_or("\"builtin\" is missing")?;
+            let options = def.options.clone();
+            Ok(Reach::Builtin(Box::new(move || puerto_servers::open(name, &options, Path::new(".")).map_err(|e| e.to_string()))))
+        }
+        None => Err("give one of \"command\", \"url\" and \"builtin\"".into()),
+    }
+}
+
+fn gone(cause: tokio::task::JoinError) -> Error {
+    Error::hub(Code::Internal, "a task of Puerto broke").inside(cause)
+}
+
+/// A configuration with one tenant and one server, for a built-in server on its own.
+pub(crate) fn single(name: &str, server: ServerDef) -> HubDef {
+    let mut def: HubDef = serde_json::from_str(r#"{"tenants":{"default":{}},"store":{"url":"sqlite::memory:"}}"#)
+        .expect("a constant configuration is valid");
+    if let (Some(tenant), Ok(name)) = (def.tenants.get_mut(&TenantId::default()), puerto_core::ServerName::new(name)) {
+        tenant.servers.insert(name, server);
+    }
+    def
+}

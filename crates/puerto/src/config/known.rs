@@ -1,0 +1,90 @@
+//! What people write who mean something else: keys and values of other programs' files, things that
+//! come in a later version, slips of the finger. Only words; the rules are in `schema` and `check`.
+
+/// What a definition is called in a message.
+pub(crate) fn noun(definition: &str) -> &str {
+    match definition {
+        "HubDef" => "the configuration",
+        "TenantDef" => "a tenant",
+        "QuotasDef" => "quotas",
+        "ServerDef" => "a server",
+        "OptionsDef" => "options",
+        "GatewayDef" => "gateway",
+        "OrchestratorDef" => "orchestrator",
+        "LoggingDef" => "logging",
+        "StoreDef" => "store",
+        "AppsDef" => "apps",
+        other => other,
+    }
+}
+
+/// What to do about a key of some other program, or one in the wrong place.
+pub(crate) fn foreign_key(definition: &str, key: &str) -> Option<&'static str> {
+    Some(match (definition, key) {
+        ("HubDef", "mcpServers" | "servers" | "mcp" | "context_servers") => {
+            "servers belong to a tenant: \"tenants\": { \"default\": { \"servers\": { … } } }"
+        }
+        ("HubDef", "host" | "port") => "it belongs in \"gateway\": { … }",
+        ("HubDef", "level" | "log_level" | "logLevel") => "it belongs in \"logging\": { \"level\": … }",
+        ("HubDef", "database") => "Puerto's own data is at \"store\": { \"url\": \"sqlite://…\" }",
+        ("TenantDef", "mcpServers") => "did you mean \"servers\"?",
+        ("ServerDef", "cmd" | "program" | "executable") => "did you mean \"command\"?",
+        ("ServerDef", "serverUrl" | "httpUrl" | "baseUrl" | "endpoint" | "address") => {
+            "did you mean \"url\"?"
+        }
+        ("ServerDef", "environment") => "did you mean \"env\"?",
+        ("ServerDef", "workingDirectory" | "dir" | "directory") => "did you mean \"cwd\"?",
+        ("ServerDef", "timeout" | "timeoutMs" | "requestTimeout") => {
+            "did you mean \"call_timeout\", in seconds?"
+        }
+        ("ServerDef", "disabled") => "did you mean \"enabled\": false?",
+        ("ServerDef", "roots" | "init" | "writable" | "root") => "it belongs in \"options\": { … }",
+        ("ServerDef", "description") => "it belongs in \"metadata\": { … }",
+        ("ServerDef", "token" | "auth" | "bearer") => {
+            "write it as a header: \"headers\": { \"Authorization\": \"Bearer ${TOKEN}\" }"
+        }
+        ("ServerDef", "autoApprove" | "alwaysAllow" | "gallery" | "trust") => {
+            "what may run without asking is up to the client; leave it out"
+        }
+        ("OptionsDef", "root" | "path" | "paths" | "directory") => "did you mean \"roots\": [\"…\"]?",
+        ("OptionsDef", "readonly" | "read_only" | "readOnly") => {
+            "did you mean \"writable\": true, or nothing?"
+        }
+        ("StoreDef", "path" | "file") => "did you mean \"url\": \"sqlite://…\"?",
+        _ => return None,
+    })
+}
+
+/// What to say about a value that is not understood here.
+pub(crate) fn foreign_value(definition: &str, value: &str) -> Option<&'static str> {
+    Some(match (definition, value) {
+        ("Transport", "sse" | "tcp" | "websocket" | "ws" | "openapi") => {
+            "this transport comes in a later version of Puerto; this one knows stdio, http and builtin"
+        }
+        ("Transport", "streamable-http" | "streamable_http" | "streamableHttp" | "https") => {
+            "did you mean \"http\"?"
+        }
+        ("Transport", "local" | "process" | "command" | "pipe") => "did you mean \"stdio\"?",
+        ("Sharing", "per_user" | "per_session") => {
+            "this comes in a later version of Puerto; in this one all callers of a tenant share a server"
+        }
+        ("BuiltinName", "sqlite" | "database" | "sql") => "did you mean \"db\"?",
+        ("BuiltinName", "files" | "filesystem" | "fs") => "did you mean \"file\"?",
+        ("LogLevel", "WARNING" | "warning") => "did you mean \"WARN\"?",
+        ("LogLevel", "CRITICAL" | "FATAL" | "critical" | "fatal") => "did you mean \"ERROR\"?",
+        ("Capability", "apps" | "tasks" | "sampling" | "elicitation") => {
+            "tools, resources and prompts can be chosen; the rest follows from them"
+        }
+        _ => return None,
+    })
+}
+
+/// The known word that was probably meant.
+pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_', ' '], "");
+    let wanted = plain(given);
+    // A third of the letters may be wrong: "comand" is near, "port" for "host" is not.
+    let scored = known.into_iter().map(|word| (strsim::damerau_levenshtein(&wanted, &plain(word)), word));
+    let (distance, word) = scored.min_by_key(|(distance, _)| *distance)?;
+    (distance <= wanted.chars().count().max(2) / 3).then_some(word)
+}

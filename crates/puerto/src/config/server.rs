@@ -1,0 +1,271 @@
+//! Whether the keys of one server go together: exactly one way to reach it, and only keys that mean
+//! something for that way.
+
+use http::{HeaderName, HeaderValue, Uri};
+
+use super::check::{later_database, scheme, sqlite_file, word};
+use super::json::{Member, Node, Value};
+use super::known;
+use super::problem::{Path, Problem, Report};
+
+/// The keys that say how a server is reached, with the transport that each stands for.
+const WAYS: [(&str, &str); 3] = [("command", "stdio"), ("url", "http"), ("builtin", "builtin")];
+
+/// Keys that mean something for one transport only.
+const ONLY: [(&str, &str); 5] =
+    [("args", "stdio"), ("cwd", "stdio"), ("env", "stdio"), ("headers", "http"), ("options", "builtin")];
+
+/// Headers that Puerto writes itself for every request.
+const OUR_HEADERS: [&str; 11] = [
+    "accept",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "transfer-encoding",
+];
+
+/// Judges one server.
+pub(crate) fn check(member: &Member, path: &Path<'_>, report: &mut Report<'_>) {
+    let node = &member.node;
+    if !matches!(node.value, Value::Object(_)) {
+        return;
+    }
+    if let Some(transport) = transport(member, path, report) {
+        for (key, owner) in ONLY {
+            let Some(other) = node.member(key).filter(|m| owner != transport && !m.node.is_empty()) else {
+                continue;
+            };
+            let problem =
+                Problem::error(format!("{key:?} means nothing for a server reached by {transport}"));
+            let help = format!("it belongs to {owner} servers; leave it out");
+            report.add(other.key_span, &Path::Key(path, key), problem.help(help));
+        }
+        if transport == "builtin" {
+            options(member, path, report);
+        }
+    }
+    if let Some(url) = node.get("url") {
+        self::url(url, &Path::Key(path, "url"), report);
+    }
+    if let Some(command) = node.get("command") {
+        self::command(node, command, &Path::Key(path, "command"), report);
+    }
+    if let Some(env) = node.get("env") {
+        self::env(env, &Path::Key(path, "env"), report);
+    }
+    if let Some(headers) = node.get("headers") {
+        self::headers(headers, &Path::Key(path, "headers"), report);
+    }
+}
+
+/// How the server is reached; tells where that is not said, said twice or said against itself.
+fn transport<'a>(member: &'a Member, path: &Path<'_>, report: &mut Report<'_>) -> Option<&'a str> {
+    let node = &member.node;
+    let given: Vec<_> =
+        WAYS.into_iter().filter(|(key, _)| node.get(key).is_some_and(|n| n.value != Value::Null)).collect();
+    if let [(first, _), (second, _), ..] = given[..] {
+        let second_span = node.member(second).map_or(member.key_span, |m| m.key_span);
+        let problem = Problem::error(format!("{first:?} and {second:?} are two ways to reach one server"));
+        report.add(second_span, &Path::Key(path, second), problem.help("keep one of them"));
+        return None;
+    }
+    let named = node.get("transport").filter(|n| n.value != Value::Null);
+    match (named, given.first()) {
+        (None, Some((_, transport))) => Some(transport),
+        // A misspelt key is told of by the schema; that there is no other is not worth another word.
+        (None, None) if node.members().iter().any(|m| means_a_way(&m.key)) => None,
+        (None, None) => {
+            let problem = Problem::error("nothing says how to reach this server");
+            let help =
+                "give it a \"command\" to start, a \"url\" to call, or the name of a \"builtin\" server";
+            report.add(member.key_span, path, problem.help(help));
+            None
+        }
+        (Some(named), given) => {
+            // Another word is told of by the schema, with what it may be.
+            let transport = word(Some(named), &["stdio", "http", "builtin"])?;
+            let (key, _) = WAYS.into_iter().find(|(_, owner)| *owner == transport)?;
+            match given {
+                Some((other, owner)) if *owner != transport => {
+                    let problem =
+                        Problem::error(format!("transport {transport:?} does not go with {other:?}"));
+                    let help =
+                        format!("write \"transport\": {owner:?}, or leave it out: it follows from {other:?}");
+                    report.add(named.span, &Path::Key(path, "transport"), problem.help(help));
+                    None
+                }
+                None => {
+                    let problem =
+                        Problem::error(format!("a server reached by {transport} needs the key {key:?}"));
+                    report.add(member.key_span, path, problem.help(format!("add {}", example(key))));
+                    None
+                }
+                Some(_) => Some(transport),
+            }
+        }
+    }
+}
+
+/// Whether a key was probably meant to say how the server is reached.
+fn means_a_way(key: &str) -> bool {
+    let quoted = |help: &str| WAYS.iter().any(|(way, _)| help.contains(&format!("{way:?}?")));
+    known::nearest(key, WAYS.map(|(way, _)| way)).is_some()
+        || known::foreign_key("ServerDef", key).is_some_and(quoted)
+}
+
+fn example(key: &str) -> &'static str {
+    match key {
+        "command" => "the program to start, as in \"command\": \"npx\"",
+        "url" => "its address, as in \"url\": \"https://example.com/mcp\"",
+        _ => "\"builtin\": \"monitor\", \"file\" or \"db\"",
+    }
+}
+
+/// Options that the built-in server does not have, and those that it lacks.
+fn options(member: &Member, path: &Path<'_>, report: &mut Report<'_>) {
+    let node = &member.node;
+    let Some(builtin) = word(node.get("builtin"), &["monitor", "file", "db"]) else { return };
+    let options = node.get("options");
+    let has: &[&str] = match builtin {
+        "file" => &["roots", "writable"],
+        "db" => &["url", "init", "writable"],
+        _ => &[],
+    };
+    let options_path = Path::Key(path, "options");
+    let given = options.map(Node::members).unwrap_or_default();
+    let known = ["roots", "url", "init", "writable"];
+    for other in given.iter().filter(|m| known.contains(&&*m.key) && !has.contains(&&*m.key)) {
+        let problem =
+            Problem::error(format!("the built-in server {builtin:?} has no option {:?}", other.key));
+        let help = if has.is_empty() { "it has none".into() } else { format!("it has {}", has.join(", ")) };
+        report.add(other.key_span, &Path::Key(&options_path, &other.key), problem.help(help));
+    }
+    let get = |key: &str| options.and_then(|options| options.get(key)).filter(|n| !n.is_empty());
+    match builtin {
+        "file" if get("roots").is_none() => {
+            let problem = Problem::error("nothing says which directories to serve");
+            let help = "name them: \"options\": { \"roots\": [\"path/to/directory\"] }";
+            report.add(member.key_span, path, problem.help(help));
+        }
+        "db" => match get("url") {
+            None => {
+                let problem = Problem::error("nothing says which database to open");
+                let help = "name it: \"options\": { \"url\": \"sqlite://path/to/file.db\" }";
+                report.add(member.key_span, path, problem.help(help));
+            }
+            Some(url) => {
+                database(url, &Path::Key(&options_path, "url"), report);
+                init(get("init"), get("writable"), &options_path, report);
+            }
+        },
+        _ => {}
+    }
+}
+
+fn database(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+    let Some(url) = node.text() else { return };
+    if sqlite_file(url).is_some_and(|file| file != ":memory:") {
+        return;
+    }
+    let problem = Problem::error("this is not a database that the built-in server can open");
+    let problem = problem.expected(scheme(url), "\"sqlite://path/to/file.db\"");
+    report.add(node.span, path, later_database(url, problem));
+}
+
+fn init(init: Option<&Node>, writable: Option<&Node>, options: &Path<'_>, report: &mut Report<'_>) {
+    let is_writable = writable.is_some_and(|node| !matches!(node.value, Value::Bool(false)));
+    if let Some(init) = init.filter(|_| !is_writable) {
+        let problem = Problem::error("\"init\" changes a database that may only be read");
+        let help = "add \"writable\": true, or leave \"init\" out";
+        report.add(init.span, &Path::Key(options, "init"), problem.help(help));
+    }
+}
+
+fn url(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+    let Some(given) = node.text() else { return };
+    let wants = "\"http://host/path\" or \"https://host/path\"";
+    let lower = given.to_ascii_lowercase();
+    if !lower.starts_with("http://") && !lower.starts_with("https://") {
+        let problem =
+            Problem::error("this is not an address of an MCP server").expected(scheme(given), wants);
+        let problem = match lower.split_once("://").map(|(scheme, _)| scheme) {
+            Some("ws" | "wss" | "tcp") => problem
+                .help("this transport comes in a later version of Puerto; this one knows http and https"),
+            None => problem.help("write http:// or https:// in front of it"),
+            _ => problem,
+        };
+        return report.add(node.span, path, problem);
+    }
+    match given.parse::<Uri>() {
+        Ok(uri) if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
+            let problem = Problem::error("an address holds no user and no password");
+            let help = "write them as a header: \"headers\": { \"Authorization\": \"Basic ${TOKEN}\" }";
+            report.add(node.span, path, problem.help(help));
+        }
+        Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => {}
+        _ => {
+            let problem = Problem::error("this address is malformed").help(format!("write it as {wants}"));
+            report.add(node.span, path, problem);
+        }
+    }
+}
+
+fn command(server: &Node, node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+    let Some(given) = node.text() else { return };
+    if given.trim().is_empty() {
+        let help = "name a program, as in \"command\": \"npx\"";
+        return report.add(node.span, path, Problem::error("the command is empty").help(help));
+    }
+    let no_args = server.get("args").is_none_or(Node::is_empty);
+    let Some((program, rest)) = given.split_once(' ') else { return };
+    if no_args && !program.contains(['/', '\\']) {
+        let args: Vec<_> = rest.split_whitespace().map(|arg| format!("{arg:?}")).collect();
+        let problem = Problem::warning("a command is one program and runs without a shell");
+        let help = format!("did you mean \"command\": {program:?}, \"args\": [{}]?", args.join(", "));
+        report.add(node.span, path, problem.help(help));
+    }
+}
+
+/// Judges an environment for processes.
+pub(crate) fn env(env: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+    for member in env.members() {
+        if member.key.is_empty() || member.key.contains(['=', '\0']) {
+            let problem = Problem::error("this is not the name of an environment variable");
+            let problem = problem.help("a name is not empty and holds no \"=\"");
+            report.add(member.key_span, &Path::Key(path, &member.key), problem);
+        } else if member.node.text().is_some_and(|value| value.contains('\0')) {
+            let problem = Problem::error("the value of an environment variable cannot hold a NUL");
+            report.add(member.node.span, &Path::Key(path, &member.key), problem);
+        }
+    }
+}
+
+fn headers(headers: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+    for member in headers.members() {
+        let path = Path::Key(path, &member.key);
+        let lower = member.key.to_ascii_lowercase();
+        if HeaderName::from_bytes(member.key.as_bytes()).is_err() {
+            let problem = Problem::error(format!("{:?} is not the name of a header", member.key));
+            let help = "a name is made of letters, digits and \"-\", as in \"X-Api-Key\"";
+            report.add(member.key_span, &path, problem.help(help));
+        } else if OUR_HEADERS.contains(&&*lower) {
+            let problem = Problem::error(format!("Puerto writes the header {:?} itself", member.key));
+            report.add(member.key_span, &path, problem.help("leave it out"));
+        }
+        if member.node.text().is_some_and(|value| HeaderValue::from_bytes(value.as_bytes()).is_err()) {
+            let problem =
+                Problem::error("a header's value cannot hold a line break or another control character");
+            report.add(
+                member.node.span,
+                &path,
+                problem.help("is there a line break at the end of the variable?"),
+            );
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The listener: one address for MCP, REST and metrics. MCP goes to its door at once; everything else
+//! passes through axum's router.
+
+pub(crate) mod guard;
+pub(crate) mod problem;
+pub(crate) mod rest;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body as RestBody;
+use axum::response::IntoResponse;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use puerto_core::{Code, Error};
+use puerto_mcp::door::http::Answer;
+use puerto_mcp::hub::Hub;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::util::ServiceExt;
+
+use guard::Guard;
+use problem::Refused;
+
+/// Connections served at the same time. Beyond it new ones wait in the system's queue.
+const CONNECTIONS_MAX: usize = 10_000;
+/// Longest time for a client to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The body of any answer.
+pub(crate) type Body = Either<Answer, RestBody>;
+
+/// What every connection shares.
+pub(crate) struct Edge {
+    /// The hub.
+    pub(crate) hub: Arc<Hub>,
+    /// Everything that is not MCP.
+    pub(crate) rest: axum::Router,
+    /// Who may call from where.
+    pub(crate) guard: Guard,
+}
+
+/// Serves connections until told to stop, then lets those in flight finish within a limit.
+pub(crate) async fn serve(edge: Arc<Edge>, listeners: Vec<TcpListener>, stop: CancellationToken, drain: Duration) {
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(edge.clone(), listener, stop.clone(), drain));
+    }
+    while accepting.join_next().await.is_some() {}
+}
+
+async fn accept(edge: Arc<Edge>, listener: TcpListener, stop: CancellationToken, drain: Duration) {
+    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (edge, stop) = (edge.clone(), stop.clone());
+                connections.spawn(async move {
+                    connection(edge, stream, peer, stop).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, usually: those in use come back, so wait a little.
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    let finished = tokio::time::timeout(drain, async { while connections.join_next().await.is_some() {} });
+    if finished.await.is_err() {
+        tracing::warn!(left = connections.len(), "connections were still busy when the drain limit passed");
+    }
+}
+
+async fn connection(edge: Arc<Edge>, stream: TcpStream, _peer: SocketAddr, stop: CancellationToken) {
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |request| {
+        let edge = edge.clone();
+        async move { Ok::<_, Infallible>(guarded(&edge, request).await) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    tokio::select! {
+        // A connection that breaks concerns its client only; what it asked for is recorded as cancelled.
+        _ = serving.as_mut() => {}
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
+    }
+}
+
+/// Host and Origin first; then a fault of ours ends one request and not the process.
+async fn guarded(edge: &Arc<Edge>, request: Request<Incoming>) -> Response<Body> {
+    if let Err(error) = edge.guard.check(request.headers(), request.uri()) {
+        return refused(error);
+    }
+    match AssertUnwindSafe(route(edge, request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => refused(Error::hub(Code::Internal, "a fault in Puerto ended this request; the log says more")),
+    }
+}
+
+async fn route(edge: &Arc<Edge>, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    let Some(rest) = path.strip_prefix("/mcp").filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
+        let answered = edge.rest.clone().oneshot(request.map(RestBody::new)).await;
+        return answered.unwrap_or_else(|never| match never {}).map(Either::Right);
+    };
+    let mut parts = rest.split('/').filter(|part| !part.is_empty());
+    let (tenant, server, more) = (parts.next(), parts.next(), parts.next());
+    let endpoint = match more {
+        Some(_) => Err(Error::not_found("endpoint", path)),
+        None => edge.hub.endpoint(tenant, server),
+    };
+    match endpoint {
+        Ok(endpoint) => puerto_mcp::door::http::serve(&edge.hub, endpoint, request).await.map(Either::Left),
+        Err(error) => refused(error),
+    }
+}
+
+fn refused(error: Error) -> Response<Body> {
+    Refused::from(error).into_response().map(Either::Right)
+}

@@ -1,0 +1,520 @@
+//! Hub REST: every route in one table, every handler unpacks, calls one operation and wraps the answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path, Query, State as Shared};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use puerto_core::record::Kind;
+use puerto_core::{Action, Code, Ctx, Error, ServerName, TenantId, ToolName};
+use puerto_mcp::hub::Hub;
+use puerto_mcp::offer::ListKind;
+use puerto_mcp::operate;
+use puerto_mcp::tenant::Tenant;
+use puerto_mcp::upstream::{LogLine, State, Upstream};
+use puerto_store::Store;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::problem::Refused;
+use crate::record::metrics::Metrics;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Api {
+    /// The hub.
+    pub(crate) hub: Arc<Hub>,
+    /// Metrics, to be read out.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Records, to be read.
+    pub(crate) store: Store,
+    /// When this process began.
+    pub(crate) began: Instant,
+}
+
+type Answer<T> = Result<Json<T>, Refused>;
+
+/// Longest wait of `start` and `restart`.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Lines of a log that one request may ask for.
+const LINES_MAX: usize = 500;
+
+/// Every route but MCP.
+pub(crate) fn router(api: Api, body_max: usize) -> Router {
+    Router::new()
+        .route("/", get(root))
+        .route("/health", get(health))
+        .route("/api/tenants", get(tenants))
+        .route("/api/tenants/{tenant}", get(tenant))
+        .route("/api/tenants/{tenant}/tools", get(tenant_tools))
+        .route("/api/tenants/{tenant}/start", post(tenant_start))
+        .route("/api/tenants/{tenant}/stop", post(tenant_stop))
+        .route("/api/servers", get(servers))
+        .route("/api/servers/{tenant}/{server}", get(server))
+        .route("/api/servers/{tenant}/{server}/start", post(server_start))
+        .route("/api/servers/{tenant}/{server}/stop", post(server_stop))
+        .route("/api/servers/{tenant}/{server}/restart", post(server_restart))
+        .route("/api/servers/{tenant}/{server}/logs", get(server_logs))
+        .route("/api/tools", get(tools))
+        .route("/api/tools/{name}", post(tool_call))
+        .route("/api/tools/{name}/call", post(tool_call))
+        .route("/api/records", get(records))
+        .route("/metrics/prometheus", get(metrics))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::extract::DefaultBodyLimit::max(body_max))
+        .with_state(api)
+}
+
+/// `GET /` for programs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct About {
+    name: &'static str,
+    version: &'static str,
+    status: &'static str,
+    description: &'static str,
+}
+
+/// `GET /health`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Health {
+    /// `healthy`, or `degraded` where a server that should serve does not.
+    status: &'static str,
+    /// Each part and how it is.
+    components: BTreeMap<&'static str, Component>,
+    /// Seconds since the start.
+    uptime_s: u64,
+}
+
+/// A part of the hub.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Component {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// `GET /api/tenants`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Tenants {
+    /// Status by id.
+    tenants: BTreeMap<String, &'static str>,
+    total: usize,
+}
+
+/// `GET /api/tenants/{tenant}`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TenantView {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    status: &'static str,
+    /// Status by server name.
+    servers: BTreeMap<String, &'static str>,
+    /// Tools that its servers offer together.
+    tools: usize,
+    quotas: puerto_core::def::QuotasDef,
+    /// Calls that run now, where they are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running: Option<usize>,
+    /// What was changed, left out or found wrong in what its servers offer.
+    notices: Vec<String>,
+}
+
+/// `GET /api/servers`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Servers {
+    /// Status by `tenant:name`.
+    servers: BTreeMap<String, &'static str>,
+    total: usize,
+}
+
+/// `GET /api/servers/{tenant}/{server}`. Environment and headers may hold secrets and are not shown.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ServerView {
+    tenant: String,
+    name: String,
+    status: &'static str,
+    /// Why it does not serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Seconds until the next try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_try_s: Option<f64>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport: Option<&'static str>,
+    /// The prefix of its names on the MCP wire.
+    alias: String,
+    /// The revision spoken with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime_s: Option<f64>,
+    restarts: u32,
+    tools: usize,
+    resources: usize,
+    prompts: usize,
+    /// Whether the lists are from an earlier run and not confirmed yet.
+    stale: bool,
+    metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A list of tools.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Tools {
+    tools: Vec<ToolView>,
+    total: usize,
+}
+
+/// A tool.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ToolView {
+    /// `server.tool`.
+    name: String,
+    server: String,
+    tenant: String,
+    /// Its definition as its server wrote it.
+    #[schemars(with = "serde_json::Value")]
+    definition: Box<RawValue>,
+}
+
+/// The answer of a tool call.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Called {
+    /// `server.tool`.
+    tool: String,
+    /// The result as its server wrote it.
+    #[schemars(with = "serde_json::Value")]
+    result: Box<RawValue>,
+}
+
+/// `GET /api/servers/{tenant}/{server}/logs`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Logs {
+    #[schemars(with = "Vec<serde_json::Value>")]
+    lines: Vec<LogLine>,
+    total: usize,
+}
+
+/// The answer of start, stop and restart.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Done {
+    status: &'static str,
+}
+
+/// Which tenant a request is about, where its path does not say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InTenant {
+    tenant: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lines {
+    lines: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordsQuery {
+    tenant: Option<String>,
+    server: Option<String>,
+    limit: Option<u32>,
+    before: Option<i64>,
+}
+
+/// `GET /api/records`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Records {
+    /// Newest first.
+    #[schemars(with = "Vec<serde_json::Value>")]
+    records: Vec<puerto_store::RecordRow>,
+    /// Where older ones begin: the `before` of the next request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<i64>,
+}
+
+impl Api {
+    fn find(&self, tenant: &str) -> Result<(Arc<Tenant>, Ctx), Error> {
+        let tenant = self.hub.tenant(tenant)?.clone();
+        let ctx = self.hub.ctx(&tenant, START_LIMIT);
+        ctx.require(Action::Read, &tenant.view.id)?;
+        Ok((tenant, ctx))
+    }
+
+    fn find_server(&self, tenant: &str, server: &str) -> Result<(Arc<Tenant>, Arc<Upstream>, Ctx), Error> {
+        let (tenant, ctx) = self.find(tenant)?;
+        let name = ServerName::new(server).map_err(|_| Error::not_found("server", server))?;
+        let upstream = tenant.upstream(&name)?.clone();
+        Ok((tenant, upstream, ctx))
+    }
+}
+
+async fn root(headers: HeaderMap) -> Response {
+    let wants_page = headers.get(ACCEPT).and_then(|a| a.to_str().ok()).is_some_and(|a| a.contains("text/html"));
+    if wants_page {
+        return Html(include_str!("root.html")).into_response();
+    }
+    Json(About {
+        name: "puerto",
+        version: env!("CARGO_PKG_VERSION"),
+        status: "running",
+        description: "one port between AI agents and everything they use",
+    })
+    .into_response()
+}
+
+async fn health(Shared(api): Shared<Api>) -> Json<Health> {
+    let mut components = BTreeMap::new();
+    let down: Vec<_> = api
+        .hub
+        .tenants
+        .values()
+        .flat_map(|tenant| tenant.upstreams.values())
+        .filter(|up| up.state().why().is_some())
+        .map(|up| format!("{}:{} ({})", up.tenant, up.name, up.state().name()))
+        .collect();
+    let well = down.is_empty();
+    let detail = (!well).then(|| format!("not serving: {}", down.join(", ")));
+    components.insert("servers", Component { status: if well { "healthy" } else { "degraded" }, detail });
+    let lost = api.store.lost() + api.hub.records_lost();
+    let detail = (lost > 0).then(|| format!("{lost} records were not kept since the start"));
+    components.insert("store", Component { status: if lost == 0 { "healthy" } else { "degraded" }, detail });
+    let sessions = format!("{} sessions open", api.hub.sessions.count());
+    components.insert("gateway", Component { status: "healthy", detail: Some(sessions) });
+    let healthy = components.values().all(|c| c.status == "healthy");
+    Json(Health { status: if healthy { "healthy" } else { "degraded" }, components, uptime_s: api.began.elapsed().as_secs() })
+}
+
+/// How a tenant is: as its servers are, the worst first.
+fn tenant_status(tenant: &Tenant) -> &'static str {
+    let states: Vec<_> = tenant.upstreams.values().map(|up| up.state()).filter(|s| *s != State::Disabled).collect();
+    let any = |name: &str| states.iter().any(|s| s.name() == name);
+    match () {
+        () if any("failed") || any("backing_off") => "degraded",
+        () if any("starting") => "starting",
+        () if !states.is_empty() && states.iter().all(|s| *s == State::Stopped) => "stopped",
+        () => "running",
+    }
+}
+
+async fn tenants(Shared(api): Shared<Api>) -> Json<Tenants> {
+    let tenants: BTreeMap<_, _> = api.hub.tenants.iter().map(|(id, t)| (id.to_string(), tenant_status(t))).collect();
+    Json(Tenants { total: tenants.len(), tenants })
+}
+
+async fn tenant(Shared(api): Shared<Api>, Path(id): Path<String>) -> Answer<TenantView> {
+    let (tenant, ctx) = api.find(&id)?;
+    let view = ctx.run(Kind::Control("tenant.read"), async { Ok(tenant_view(&tenant)) }).await?;
+    Ok(Json(view))
+}
+
+fn tenant_view(tenant: &Tenant) -> TenantView {
+    let catalog = tenant.keeper.catalog();
+    TenantView {
+        id: tenant.view.id.to_string(),
+        description: tenant.view.def.description.clone(),
+        status: tenant_status(tenant),
+        servers: tenant.upstreams.values().map(|up| (up.name.to_string(), up.state().name())).collect(),
+        tools: catalog.all.list(ListKind::Tools).len(),
+        quotas: tenant.view.def.quotas.clone(),
+        running: tenant.view.quota.running(),
+        notices: catalog.notices.clone(),
+    }
+}
+
+async fn tenant_tools(Shared(api): Shared<Api>, Path(id): Path<String>) -> Answer<Tools> {
+    let (tenant, ctx) = api.find(&id)?;
+    let tools = ctx.run(Kind::Control("tool.list"), async { Ok(tools_of(&tenant).await) }).await?;
+    Ok(Json(Tools { total: tools.len(), tools }))
+}
+
+async fn tools_of(tenant: &Tenant) -> Vec<ToolView> {
+    let catalog = tenant.catalog(None).await;
+    let mut views = Vec::new();
+    for (server, offer) in &catalog.offers {
+        let shown = catalog.each.get(server).map(|listing| listing.list(ListKind::Tools));
+        for key in shown.into_iter().flat_map(|list| list.keys()) {
+            let Some(item) = offer.list(ListKind::Tools).iter().find(|item| &*item.key == key) else { continue };
+            let Ok(definition) = serde_json::from_slice(&item.raw) else { continue };
+            let name = ToolName { server: server.clone(), tool: item.key.clone() };
+            views.push(ToolView { name: name.to_string(), server: server.to_string(), tenant: tenant.view.id.to_string(), definition });
+        }
+    }
+    views
+}
+
+async fn tenant_start(Shared(api): Shared<Api>, Path(id): Path<String>) -> Answer<Done> {
+    let (tenant, ctx) = api.find(&id)?;
+    ctx.require(Action::Manage, &tenant.view.id)?;
+    let work = async {
+        let deadline = Instant::now() + START_LIMIT;
+        let enabled = tenant.upstreams.values().filter(|up| up.def.enabled);
+        // Each server that does not come up shows why in its own state; the others serve.
+        futures_util::future::join_all(enabled.map(|up| up.start(deadline))).await;
+        Ok(())
+    };
+    ctx.run(Kind::Control("tenant.start"), work).await?;
+    Ok(Json(Done { status: tenant_status(&tenant) }))
+}
+
+async fn tenant_stop(Shared(api): Shared<Api>, Path(id): Path<String>) -> Answer<Done> {
+    let (tenant, ctx) = api.find(&id)?;
+    ctx.require(Action::Manage, &tenant.view.id)?;
+    let work = async {
+        futures_util::future::join_all(tenant.upstreams.values().map(|up| up.stop())).await;
+        Ok(())
+    };
+    ctx.run(Kind::Control("tenant.stop"), work).await?;
+    Ok(Json(Done { status: tenant_status(&tenant) }))
+}
+
+async fn servers(Shared(api): Shared<Api>) -> Json<Servers> {
+    let all = api.hub.tenants.values().flat_map(|tenant| tenant.upstreams.values());
+    let servers: BTreeMap<_, _> = all.map(|up| (format!("{}:{}", up.tenant, up.name), up.state().name())).collect();
+    Json(Servers { total: servers.len(), servers })
+}
+
+async fn server(Shared(api): Shared<Api>, Path((tenant, name)): Path<(String, String)>) -> Answer<ServerView> {
+    let (tenant, upstream, ctx) = api.find_server(&tenant, &name)?;
+    let view = ctx.run(Kind::Control("server.read"), async { Ok(server_view(&tenant, &upstream)) }).await?;
+    Ok(Json(view))
+}
+
+fn server_view(tenant: &Tenant, upstream: &Upstream) -> ServerView {
+    let state = upstream.state();
+    let offer = upstream.offer();
+    let count = |kind| offer.as_ref().map_or(0, |offer| offer.list(kind).len());
+    ServerView {
+        tenant: upstream.tenant.to_string(),
+        name: upstream.name.to_string(),
+        status: state.name(),
+        error: state.why().map(Into::into),
+        next_try_s: match &state {
+            State::BackingOff { until, .. } => Some(until.saturating_duration_since(Instant::now()).as_secs_f64()),
+            _ => None,
+        },
+        label: upstream.def.label.clone(),
+        transport: upstream.def.transport().map(puerto_core::def::Transport::name),
+        alias: tenant.keeper.alias(&upstream.name).to_owned(),
+        protocol: offer.as_ref().map(|offer| offer.about.revision.text()),
+        pid: upstream.pid(),
+        uptime_s: upstream.uptime().map(|up| up.as_secs_f64()),
+        restarts: upstream.restarts(),
+        tools: count(ListKind::Tools),
+        resources: count(ListKind::Resources),
+        prompts: count(ListKind::Prompts),
+        stale: offer.is_some() && !upstream.is_confirmed(),
+        metadata: upstream.def.metadata.clone(),
+    }
+}
+
+async fn server_start(Shared(api): Shared<Api>, Path((tenant, name)): Path<(String, String)>) -> Answer<Done> {
+    let (_, upstream, ctx) = api.find_server(&tenant, &name)?;
+    ctx.require(Action::Manage, &upstream.tenant)?;
+    ctx.run(Kind::Control("server.start"), upstream.start(Instant::now() + START_LIMIT)).await?;
+    Ok(Json(Done { status: upstream.state().name() }))
+}
+
+async fn server_stop(Shared(api): Shared<Api>, Path((tenant, name)): Path<(String, String)>) -> Answer<Done> {
+    let (_, upstream, ctx) = api.find_server(&tenant, &name)?;
+    ctx.require(Action::Manage, &upstream.tenant)?;
+    let work = async {
+        upstream.stop().await;
+        Ok(())
+    };
+    ctx.run(Kind::Control("server.stop"), work).await?;
+    Ok(Json(Done { status: upstream.state().name() }))
+}
+
+async fn server_restart(Shared(api): Shared<Api>, Path((tenant, name)): Path<(String, String)>) -> Answer<Done> {
+    let (_, upstream, ctx) = api.find_server(&tenant, &name)?;
+    ctx.require(Action::Manage, &upstream.tenant)?;
+    ctx.run(Kind::Control("server.restart"), upstream.restart(Instant::now() + START_LIMIT)).await?;
+    Ok(Json(Done { status: upstream.state().name() }))
+}
+
+async fn server_logs(
+    Shared(api): Shared<Api>,
+    Path((tenant, name)): Path<(String, String)>,
+    Query(query): Query<Lines>,
+) -> Answer<Logs> {
+    let (_, upstream, ctx) = api.find_server(&tenant, &name)?;
+    let count = query.lines.unwrap_or(100).min(LINES_MAX);
+    let lines = ctx.run(Kind::Control("server.logs"), async { Ok(upstream.log.last(count)) }).await?;
+    Ok(Json(Logs { total: lines.len(), lines }))
+}
+
+async fn tools(Shared(api): Shared<Api>, Query(query): Query<InTenant>) -> Answer<Tools> {
+    let mut all = Vec::new();
+    for (id, tenant) in &api.hub.tenants {
+        if query.tenant.as_ref().is_none_or(|wanted| wanted == id.as_str()) {
+            all.extend(tools_of(tenant).await);
+        }
+    }
+    if let (Some(tenant), true) = (&query.tenant, all.is_empty()) {
+        api.find(tenant)?;
+    }
+    Ok(Json(Tools { total: all.len(), tools: all }))
+}
+
+async fn tool_call(
+    Shared(api): Shared<Api>,
+    Path(name): Path<String>,
+    Query(query): Query<InTenant>,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Answer<Called> {
+    let body = body.map_err(|_| Error::caller(Code::TooLarge, "the body is larger than gateway.max_body_bytes"))?;
+    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let found = tenant.keeper.catalog().tool(&name);
+    let parsed = || ToolName::parse(&name).filter(|n| tenant.upstreams.contains_key(&n.server)).map(|n| (n.server, n.tool));
+    let (server, tool) = found
+        .map(|target| (target.server, target.key))
+        .or_else(parsed)
+        .ok_or_else(|| Error::caller(Code::NotFound, format!("no tool named {name:?}; a tool's name is \"server.tool\"")))?;
+    let text = if body.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { body };
+    let malformed = |cause: serde_json::Error| Error::caller(Code::BadRequest, format!("the body must be the arguments as a JSON object: {cause}"));
+    let arguments: &RawValue = serde_json::from_slice(&text).map_err(malformed)?;
+    let result = operate::tool_call(&tenant, ctx, &server, &tool, arguments).await?;
+    let name = ToolName { server, tool };
+    Ok(Json(Called { tool: name.to_string(), result }))
+}
+
+async fn records(Shared(api): Shared<Api>, Query(query): Query<RecordsQuery>) -> Answer<Records> {
+    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let server = query.server.as_deref().map(|s| ServerName::new(s).map_err(|_| Error::not_found("server", s))).transpose()?;
+    let limit = query.limit.unwrap_or(100).clamp(1, 1000);
+    let which = puerto_store::Recent { server, limit, before: query.before };
+    let scope = puerto_store::Scope::tenant(tenant.view.id.clone());
+    let rows = ctx.run(Kind::Control("record.list"), async { Ok(api.store.records_recent(&scope, which).await?) }).await?;
+    let next = (rows.len() == limit as usize).then(|| rows.last().map(|row| row.id)).flatten();
+    Ok(Json(Records { records: rows, next }))
+}
+
+async fn metrics(Shared(api): Shared<Api>) -> Response {
+    let text = api.metrics.render(&api.hub, &api.store);
+    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
+
+async fn nowhere(request: axum::extract::Request) -> Refused {
+    Error::caller(Code::NotFound, format!("nothing is served at {}", request.uri().path())).into()
+}
+
+async fn wrong_method(request: axum::extract::Request) -> Refused {
+    let text = format!("{} is not served at {}", request.method(), request.uri().path());
+    Error::caller(Code::MethodNotAllowed, text).into()
+}

@@ -1,0 +1,58 @@
+//! The binary: reads the command line and hands on.
+
+mod cli;
+mod command;
+mod compose;
+mod config;
+mod http;
+mod openapi;
+mod out;
+mod record;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+
+/// Threads that block: databases, files, process scans.
+const BLOCKING_MAX: usize = 64;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_MAX).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out::error_line(format!("error: could not start the runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(dispatch(cli.command));
+    // A thread that reads standard input or runs a long statement must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    code
+}
+
+async fn dispatch(command: Command) -> ExitCode {
+    match command {
+        Command::Up { config, port } => command::up::run(&config, port).await,
+        Command::Stdio { config, tenant, server, alone } => command::stdio::run(&config, &tenant, server.as_deref(), alone).await,
+        Command::Run { tasks, config, tenant, concurrency, keep_going, json } => {
+            let options = puerto_host::Options { concurrency: concurrency.into(), keep_going };
+            command::run::run(&tasks, &config, &tenant, options, json).await
+        }
+        Command::Serve { server, root, url, url_env, writable, http } => {
+            command::serve::run(server, root, url, url_env, writable, http).await
+        }
+        Command::Check { config, json, schema } => command::check::run(&config, json, schema),
+        Command::Tools { hub, tenant } => command::ask::tools(&hub, tenant.as_deref()).await,
+        Command::Servers { hub } => command::ask::servers(&hub).await,
+        Command::Call { tool, arguments, hub, tenant } => command::ask::call(&hub, &tenant, &tool, arguments).await,
+        Command::Status { hub } => command::ask::status(&hub).await,
+        Command::Logs { server, hub, tenant, lines } => command::ask::logs(&hub, &tenant, server.as_deref(), lines).await,
+        Command::Openapi => {
+            out::line(openapi::document());
+            ExitCode::SUCCESS
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The OpenAPI document of the REST interface, made from one table of routes and the types that handlers
+//! answer with. It is committed as `api/openapi.json` and compared by a test.
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use crate::http::problem::Problem;
+use crate::http::rest::{About, Called, Done, Health, Logs, Records, ServerView, Servers, TenantView, Tenants, Tools};
+
+/// A route: method, path, operation as `noun.verb`, what it does, what it answers.
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+    answer: Value,
+}
+
+/// The document.
+pub(crate) fn document() -> String {
+    let mut generator = SchemaSettings::openapi3().into_generator();
+    let mut paths: Map<String, Value> = Map::new();
+    for route in routes(&mut generator) {
+        let parameters: Vec<_> = parameters(route.path)
+            .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+            .chain(queries(route.operation))
+            .collect();
+        let problem = generator.subschema_for::<Problem>();
+        let mut operation = json!({
+            "operationId": route.operation,
+            "summary": route.summary,
+            "responses": {
+                "200": {"description": "done", "content": {"application/json": {"schema": route.answer}}},
+                "default": {"description": "a problem", "content": {"application/problem+json": {"schema": problem}}},
+            },
+        });
+        if !parameters.is_empty() {
+            operation["parameters"] = parameters.into();
+        }
+        if route.operation.starts_with("tool.call") {
+            operation["requestBody"] = json!({"content": {"application/json": {"schema": {"type": "object"}}}});
+        }
+        let entry = paths.entry(route.path).or_insert_with(|| json!({}));
+        entry[route.method] = operation;
+    }
+    let document = json!({
+        "openapi": "3.0.3",
+        "info": {"title": "Puerto", "version": env!("CARGO_PKG_VERSION"), "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {"schemas": generator.take_definitions(true)},
+    });
+    serde_json::to_string_pretty(&document).unwrap_or_default()
+}
+
+fn parameters(path: &'static str) -> impl Iterator<Item = &'static str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn queries(operation: &str) -> Vec<Value> {
+    let names: &[(&str, &str)] = match operation {
+        "tool.list" | "tool.call" | "tool.call_short" => &[("tenant", "string")],
+        "server.logs" => &[("lines", "integer")],
+        "record.list" => &[("tenant", "string"), ("server", "string"), ("limit", "integer"), ("before", "integer")],
+        _ => &[],
+    };
+    names.iter().map(|(name, kind)| json!({"name": name, "in": "query", "schema": {"type": kind}})).collect()
+}
+
+fn routes(generator: &mut SchemaGenerator) -> Vec<Route> {
+    macro_rules! table {
+        ($($method:ident $path:literal $operation:literal $answer:ty, $summary:literal;)*) => {
+            vec![$(Route {
+                method: stringify!($method), path: $path, operation: $operation, summary: $summary,
+                answer: generator.subschema_for::<$answer>().to_value(),
+            }),*]
+        };
+    }
+    table! {
+        get "/" "hub.about" About, "What this is; a page for browsers";
+        get "/health" "hub.health" Health, "How the hub and its parts are";
+        get "/api/tenants" "tenant.list" Tenants, "Every tenant and how it is";
+        get "/api/tenants/{tenant}" "tenant.read" TenantView, "One tenant";
+        get "/api/tenants/{tenant}/tools" "tenant.tools" Tools, "The tools of a tenant";
+        post "/api/tenants/{tenant}/start" "tenant.start" Done, "Start every server of a tenant";
+        post "/api/tenants/{tenant}/stop" "tenant.stop" Done, "Stop every server of a tenant";
+        get "/api/servers" "server.list" Servers, "Every server and how it is";
+        get "/api/servers/{tenant}/{server}" "server.read" ServerView, "One server";
+        post "/api/servers/{tenant}/{server}/start" "server.start" Done, "Start a server and wait until it serves";
+        post "/api/servers/{tenant}/{server}/stop" "server.stop" Done, "Stop a server and everything it started";
+        post "/api/servers/{tenant}/{server}/restart" "server.restart" Done, "Stop a server and start it again";
+        get "/api/servers/{tenant}/{server}/logs" "server.logs" Logs, "What a server wrote to its standard error";
+        get "/api/tools" "tool.list" Tools, "The tools of every tenant";
+        post "/api/tools/{name}/call" "tool.call" Called, "Call a tool; the body is its arguments";
+        post "/api/tools/{name}" "tool.call_short" Called, "Call a tool; the body is its arguments";
+        get "/api/records" "record.list" Records, "The last operations, newest first";
+        get "/metrics/prometheus" "metrics.read" String, "Metrics as OpenMetrics text";
+    }
+}

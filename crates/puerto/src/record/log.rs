@@ -1,0 +1,120 @@
+//! One log line per operation, for people or for machines. Written straight from the record, in one write
+//! per batch; arguments and results never appear.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::UNIX_EPOCH;
+
+use jiff::Timestamp;
+use puerto_core::def::{LogFormat, LogLevel};
+use puerto_core::{Code, Outcome, Record};
+
+/// Writes lines to standard error.
+pub(crate) struct LogWriter {
+    level: LogLevel,
+    format: LogFormat,
+    lines: String,
+}
+
+impl LogWriter {
+    /// From a level on, in a format.
+    pub(crate) fn new(level: LogLevel, format: LogFormat) -> Self {
+        Self { level, format, lines: String::new() }
+    }
+
+    /// Adds the line of a record, where its level is shown.
+    pub(crate) fn add(&mut self, record: &Record) {
+        if level(record) < self.level {
+            return;
+        }
+        match self.format {
+            LogFormat::Text => text(&mut self.lines, record),
+            LogFormat::Json => json(&mut self.lines, record),
+        }
+    }
+
+    /// Writes what was added.
+    pub(crate) fn flush(&mut self) {
+        if !self.lines.is_empty() {
+            // Nobody reads any more: there is no better place to say so.
+            let _ = std::io::stderr().lock().write_all(self.lines.as_bytes());
+            self.lines.clear();
+        }
+    }
+}
+
+/// A fault of ours or of a server may need a look; a caller's mistake is ordinary.
+fn level(record: &Record) -> LogLevel {
+    match record.outcome {
+        Outcome::Error(Code::Internal, _) => LogLevel::Error,
+        Outcome::Error(_, puerto_core::Origin::Upstream | puerto_core::Origin::Hub) => LogLevel::Warn,
+        _ => LogLevel::Info,
+    }
+}
+
+fn at(record: &Record) -> Timestamp {
+    let micros = record.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    Timestamp::from_microsecond(i64::try_from(micros).unwrap_or(i64::MAX)).unwrap_or_default()
+}
+
+fn name(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Trace => "TRACE",
+        LogLevel::Debug => "DEBUG",
+        LogLevel::Info => "INFO",
+        LogLevel::Warn => "WARN",
+        LogLevel::Error => "ERROR",
+    }
+}
+
+fn text(out: &mut String, record: &Record) {
+    // Writing into a string cannot fail.
+    let _ = write!(out, "{:.3} {:>5} {} tenant={}", at(record), name(level(record)), record.kind.name(), record.tenant);
+    if let Some(server) = &record.server {
+        let _ = write!(out, " server={server}");
+    }
+    if let Some(object) = &record.object {
+        let _ = write!(out, " object={object:?}");
+    }
+    if let Some(client) = &record.client {
+        let _ = write!(out, " client={client:?}");
+    }
+    let _ = write!(
+        out,
+        " outcome={} ms={:.3} in={} out={} caller={} id={}",
+        record.outcome.name(),
+        record.duration.as_secs_f64() * 1e3,
+        record.bytes_in,
+        record.bytes_out,
+        record.caller,
+        record.request
+    );
+    if let Some(detail) = &record.detail {
+        let _ = write!(out, " detail={detail:?}");
+    }
+    out.push('\n');
+}
+
+fn json(out: &mut String, record: &Record) {
+    let line = serde_json::json!({
+        "at": format!("{:.6}", at(record)),
+        "level": name(level(record)),
+        "message": record.kind.name(),
+        "tenant": &*record.tenant,
+        "server": record.server.as_deref(),
+        "object": record.object.as_deref(),
+        "client": record.client.as_deref(),
+        "caller": &*record.caller,
+        "protocol": record.protocol,
+        "outcome": record.outcome.name(),
+        "origin": record.outcome.origin().map(puerto_core::Origin::name),
+        "duration_ms": record.duration.as_secs_f64() * 1e3,
+        "bytes_in": record.bytes_in,
+        "bytes_out": record.bytes_out,
+        "request_id": record.request.to_string(),
+        "trace_id": format!("{:032x}", record.trace.trace_id),
+        "span_id": format!("{:016x}", record.trace.span_id),
+        "detail": record.detail.as_deref(),
+    });
+    let _ = writeln!(out, "{line}");
+}

@@ -1,0 +1,1 @@
+//! Drives the real binary in tests. For now: only the `fixture` binary beside it.
