@@ -4,7 +4,11 @@
 //! `upstream` (a minimal MCP server), `passthrough` (the practical limit of a proxy), `load` (a
 //! load generator that checks every answer) and `run` (the whole comparison, as a table).
 //! Only ratios within one run mean anything: the parts share the machine with each other.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program: its output is its result")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program: its output is its result"
+)]
 
 mod load;
 mod passthrough;

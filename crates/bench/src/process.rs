@@ -105,14 +105,16 @@ impl Process {
         let mut lines = BufReader::new(process.child.stdout.take().ok_or("no output pipe")?).lines();
         let line = timeout(START, lines.next_line()).await??.unwrap_or_default();
         process._stdout = Some(lines.into_inner().into_inner());
-        let url = line.strip_prefix("listening ").ok_or_else(|| format!("{arguments:?} did not start: {line}"))?;
+        let url =
+            line.strip_prefix("listening ").ok_or_else(|| format!("{arguments:?} did not start: {line}"))?;
         Ok((process, url.to_owned()))
     }
 
     fn spawn(command: &mut Command) -> Result<Self> {
-        let child = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).spawn().map_err(|error| {
-            format!("could not start {}: {error}", command.as_std().get_program().to_string_lossy())
-        })?;
+        let child =
+            command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).spawn().map_err(|error| {
+                format!("could not start {}: {error}", command.as_std().get_program().to_string_lossy())
+            })?;
         let group = Pid::from_raw(child.id().ok_or("the process has no id")?.cast_signed());
         Ok(Self { child, group, _stdout: None })
     }

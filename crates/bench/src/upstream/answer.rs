@@ -65,7 +65,8 @@ impl Server {
     pub(super) fn answer(&self, message: &Message<'_>) -> Reply {
         let Some(id) = message.id.filter(|_| !message.method.is_empty()) else { return Reply::Accepted };
         let modern = message.is_modern();
-        let cache = if modern { r#""resultType":"complete","ttlMs":60000,"cacheScope":"public","# } else { "" };
+        let cache =
+            if modern { r#""resultType":"complete","ttlMs":60000,"cacheScope":"public","# } else { "" };
         let info = r#"{"name":"puerto-bench","version":"0.1.0"}"#;
         let result = match &*message.method {
             "tools/call" => return self.call(id, modern, message),
@@ -78,7 +79,9 @@ impl Server {
                 let asked = &*message.params.protocol_version;
                 let known = ["2024-11-05", "2025-03-26", "2025-06-18", LEGACY].contains(&asked);
                 let version = if known { asked } else { LEGACY };
-                format!(r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{}}}},"serverInfo":{info}}}"#)
+                format!(
+                    r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{}}}},"serverInfo":{info}}}"#
+                )
             }
             "ping" if !modern => "{}".to_owned(),
             _ => return Reply::Now(error(id.get(), -32601, "method not found")),

@@ -40,7 +40,8 @@ pub(super) async fn serve(listener: TcpListener, server: Server) -> Result<()> {
 async fn answer(server: &Server, request: Request<Incoming>) -> Result<Answer, Infallible> {
     let (head, body) = request.into_parts();
     if head.method != Method::POST {
-        let status = if head.method == Method::DELETE { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
+        let status =
+            if head.method == Method::DELETE { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
         return Ok(empty(status));
     }
     let Ok(body) = Limited::new(body, BODY_MAX).collect().await else {
@@ -76,7 +77,8 @@ fn check(headers: &HeaderMap, message: &Message<'_>) -> Result<(), (StatusCode, 
     if message.is_modern() {
         let version = header("mcp-protocol-version") == Some(MODERN.as_bytes());
         let method = header("mcp-method") == Some(message.method.as_bytes());
-        let name = message.method != "tools/call" || header("mcp-name") == Some(message.params.name.as_bytes());
+        let name =
+            message.method != "tools/call" || header("mcp-name") == Some(message.params.name.as_bytes());
         return match version && method && name {
             true => Ok(()),
             false => Err((StatusCode::BAD_REQUEST, -32020, "headers and body differ")),
