@@ -37,13 +37,19 @@ pub struct Ctx {
 
 impl Ctx {
     /// A context for one operation of a caller.
-    pub fn new(caller: Caller, tenant: Arc<TenantView>, recorder: Recorder, limit: Duration) -> Self {
+    pub fn new(
+        caller: Caller,
+        tenant: Arc<TenantView>,
+        recorder: Recorder,
+        limit: Duration,
+        cancel: CancellationToken,
+    ) -> Self {
         Self {
             caller,
             tenant,
             id: RequestId::next(),
             deadline: Instant::now() + limit,
-            cancel: CancellationToken::new(),
+            cancel,
             trace: Trace::start(),
             client: None,
             protocol: None,

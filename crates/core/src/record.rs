@@ -13,7 +13,7 @@ use crate::id::RequestId;
 use crate::trace::Trace;
 
 /// What kind of operation a record is about; the name is the MCP method where there is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An MCP method, served at a door.
     Mcp(Cow<'static, str>),

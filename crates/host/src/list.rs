@@ -39,7 +39,11 @@ pub struct Invalid {
 
 impl std::fmt::Display for Invalid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.line == 0 { write!(f, "{}", self.what) } else { write!(f, "{}:{}: {}", self.line, self.column, self.what) }
+        if self.line == 0 {
+            write!(f, "{}", self.what)
+        } else {
+            write!(f, "{}:{}: {}", self.line, self.column, self.what)
+        }
     }
 }
 
@@ -54,10 +58,18 @@ pub fn parse(text: &str) -> Result<Vec<Task>, Invalid> {
         Invalid { line: cause.line(), column: cause.column(), what: format!("{what}; {expected}") }
     })?;
     if tasks.len() > TASKS_MAX {
-        return Err(Invalid { line: 0, column: 0, what: format!("{} tasks; a list holds at most {TASKS_MAX}", tasks.len()) });
+        return Err(Invalid {
+            line: 0,
+            column: 0,
+            what: format!("{} tasks; a list holds at most {TASKS_MAX}", tasks.len()),
+        });
     }
     if let Some(at) = tasks.iter().position(|task| !task.params.get().starts_with('{')) {
-        return Err(Invalid { line: 0, column: 0, what: format!("task {}: \"params\" must be an object", at + 1) });
+        return Err(Invalid {
+            line: 0,
+            column: 0,
+            what: format!("task {}: \"params\" must be an object", at + 1),
+        });
     }
     Ok(tasks)
 }

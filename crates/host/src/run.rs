@@ -58,7 +58,13 @@ pub struct Summary {
 }
 
 /// Runs a list in a tenant. Each task gets a context of its own from `ctx`; `report` hears of each as it ends.
-pub async fn run(tenant: &Arc<Tenant>, tasks: Vec<Task>, options: Options, ctx: impl Fn() -> Ctx, mut report: impl FnMut(Done)) -> Summary {
+pub async fn run(
+    tenant: &Arc<Tenant>,
+    tasks: Vec<Task>,
+    options: Options,
+    ctx: impl Fn() -> Ctx,
+    mut report: impl FnMut(Done),
+) -> Summary {
     let total = tasks.len();
     let mut summary = Summary::default();
     let work = tasks.into_iter().enumerate().map(|(index, task)| {
@@ -72,7 +78,11 @@ pub async fn run(tenant: &Arc<Tenant>, tasks: Vec<Task>, options: Options, ctx: 
     let mut running = stream::iter(work).buffer_unordered(options.concurrency.max(1));
     while let Some(done) = running.next().await {
         let good = done.is_good();
-        if good { summary.good += 1 } else { summary.failed += 1 }
+        if good {
+            summary.good += 1;
+        } else {
+            summary.failed += 1;
+        }
         report(done);
         if !good && !options.keep_going {
             break;
@@ -84,8 +94,9 @@ pub async fn run(tenant: &Arc<Tenant>, tasks: Vec<Task>, options: Options, ctx: 
 
 async fn one(tenant: &Arc<Tenant>, ctx: Ctx, task: &Task) -> Result<Box<RawValue>> {
     if !tenant.upstreams.contains_key(&task.server) {
-        let known: Vec<_> = tenant.upstreams.keys().map(|name| name.as_str()).collect();
-        return Err(Error::not_found("server", task.server.as_str()).inside(std::io::Error::other(format!("servers here: {}", known.join(", ")))));
+        let known: Vec<_> = tenant.upstreams.keys().map(puerto_core::ServerName::as_str).collect();
+        return Err(Error::not_found("server", task.server.as_str())
+            .inside(std::io::Error::other(format!("servers here: {}", known.join(", ")))));
     }
     tool_call(tenant, ctx, &task.server, &task.action, &task.params).await
 }

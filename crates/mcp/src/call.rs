@@ -115,17 +115,18 @@ pub async fn begin(
         }
     };
     let catalog = endpoint.catalog();
-    let mirrored = match catalog.item(&route.server, ListKind::Tools, &route.key) {
-        Some(item) if method == Routed::ToolsCall && !item.headers.is_empty() => {
-            match mirror(&item.headers, &frame, headers) {
-                Ok(mirrored) => mirrored,
-                Err(refusal) => {
-                    refusal.record(&mut op);
-                    return Err(refusal);
-                }
-            }
+    let item = match method {
+        Routed::ToolsCall if catalog.mirrors(&route.server) => {
+            catalog.item(&route.server, ListKind::Tools, &route.key)
         }
-        _ => Vec::new(),
+        _ => None,
+    };
+    let mirrored = match item.map_or(Ok(Vec::new()), |item| mirror(&item.headers, &frame, headers)) {
+        Ok(mirrored) => mirrored,
+        Err(refusal) => {
+            refusal.record(&mut op);
+            return Err(refusal);
+        }
     };
     let log_level = match &client {
         Client::Modern => frame.text(frame.params.meta.log_level).and_then(|text| Level::parse(&text)),
@@ -413,3 +414,6 @@ fn too_slow(upstream: &Upstream) -> Error {
     let text = format!("server {:?} did not answer within {limit} s (call_timeout)", upstream.name.as_str());
     Error::upstream(Code::UpstreamTimeout, text)
 }
+
+#[cfg(test)]
+mod tests;

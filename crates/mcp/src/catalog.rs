@@ -255,6 +255,11 @@ impl Catalog {
         self.item(server, kind, key).is_some()
     }
 
+    /// Whether some tool of a server mirrors arguments into headers.
+    pub fn mirrors(&self, server: &ServerName) -> bool {
+        self.offers.get(server).is_some_and(|offer| offer.mirrors)
+    }
+
     /// The definition of an item.
     pub fn item(&self, server: &ServerName, kind: ListKind, key: &str) -> Option<&Item> {
         self.offers.get(server)?.list(kind).iter().find(|item| &*item.key == key)

@@ -60,7 +60,7 @@ pub struct Params {
 /// `_meta` and the keys of it that routing needs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Meta {
-    /// The object.
+    /// The value; an object, or whatever a careless client sent in its place.
     pub whole: Span,
     /// `io.modelcontextprotocol/protocolVersion`: its presence makes a request modern.
     pub protocol_version: Span,
@@ -220,10 +220,14 @@ impl Scanner<'_> {
 /// Two members of one name let two readers see two messages, so they are refused where we read them.
 fn once(slot: &mut Span, found: Span) -> Result<(), Fault> {
     if slot.is_some() {
-        return Err(Fault { at: found.start as usize, why: "a member stands twice" });
+        return Err(twice(found));
     }
     *slot = found;
     Ok(())
+}
+
+fn twice(found: Span) -> Fault {
+    Fault { at: found.start as usize, why: "a member stands twice" }
 }
 
 fn is_id(raw: &[u8]) -> bool {
@@ -252,9 +256,14 @@ fn params(scanner: &mut Scanner<'_>) -> Result<Params, Fault> {
             "capabilities" => &mut found.capabilities,
             "clientInfo" => &mut found.client_info,
             "notifications" => &mut found.notifications,
-            "_meta" if s.peek() == Some(b'{') => {
-                found.meta = meta(s)?;
-                return Ok(());
+            "_meta" => {
+                let before = found.meta.whole;
+                found.meta = if s.peek() == Some(b'{') {
+                    meta(s)?
+                } else {
+                    Meta { whole: s.value()?, ..Meta::default() }
+                };
+                return if before.is_some() { Err(twice(found.meta.whole)) } else { Ok(()) };
             }
             _ => return s.value().map(drop),
         };

@@ -192,7 +192,18 @@ impl Hub {
 
     /// A context for one operation of the local user in a tenant.
     pub fn ctx(&self, tenant: &Tenant, limit: Duration) -> Ctx {
-        Ctx::new(Caller::local(tenant.view.id.clone()), tenant.view.clone(), self.recorder.clone(), limit)
+        self.ctx_until(tenant, limit, CancellationToken::new())
+    }
+
+    /// The same, ended early by a token.
+    pub fn ctx_until(&self, tenant: &Tenant, limit: Duration, cancel: CancellationToken) -> Ctx {
+        Ctx::new(
+            Caller::local(tenant.view.id.clone()),
+            tenant.view.clone(),
+            self.recorder.clone(),
+            limit,
+            cancel,
+        )
     }
 
     /// Records that found no place.

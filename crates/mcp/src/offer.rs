@@ -157,12 +157,14 @@ pub struct Offer {
     pub lists: [Vec<Item>; 4],
     /// What was wrong with them, for people.
     pub notices: Vec<String>,
+    /// Whether any tool mirrors arguments into headers; hardly any server has one.
+    pub mirrors: bool,
 }
 
 impl Offer {
     /// An offer without items.
     pub fn new(about: About) -> Self {
-        Self { about, lists: Default::default(), notices: Vec::new() }
+        Self { about, lists: Default::default(), notices: Vec::new(), mirrors: false }
     }
 
     /// The items of a kind.
@@ -175,6 +177,7 @@ impl Offer {
     pub fn take_page(&mut self, kind: ListKind, text: &Bytes, array: Span) -> Result<(), Fault> {
         let mut seen: HashSet<Arc<str>> = self.list(kind).iter().map(|item| item.key.clone()).collect();
         let (list, notices) = (&mut self.lists[kind as usize], &mut self.notices);
+        let mirrors = &mut self.mirrors;
         Scanner::at(text, array).array(|s| {
             let span =
                 if s.peek() == Some(b'{') { item_span(s, kind)? } else { (s.value()?, Span::default()) };
@@ -200,6 +203,7 @@ impl Offer {
                 _ => Vec::new(),
             };
             let key_span = Span { start: span.1.start - span.0.start, end: span.1.end - span.0.start };
+            *mirrors |= !headers.is_empty();
             list.push(Item { key, raw, key_span, headers });
             Ok(())
         })?;
@@ -245,13 +249,13 @@ impl Offer {
                 match key {
                     "revision" => {
                         about.revision =
-                            text_of(text, value).and_then(|t| Revision::parse(&t)).unwrap_or(about.revision)
+                            text_of(text, value).and_then(|t| Revision::parse(&t)).unwrap_or(about.revision);
                     }
                     "serverInfo" if value.of(text) != b"null" => {
-                        about.server_info = text.slice(value.range())
+                        about.server_info = text.slice(value.range());
                     }
                     "capabilities" if value.of(text) != b"null" => {
-                        about.capabilities = text.slice(value.range())
+                        about.capabilities = text.slice(value.range());
                     }
                     "instructions" => about.instructions = text_of(text, value).map(Into::into),
                     _ => {

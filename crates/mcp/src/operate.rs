@@ -15,7 +15,13 @@ use crate::upstream::link::{CLIENT_INFO, modern_meta};
 
 /// Calls a tool and waits for its result, as the server wrote it. A tool that says that it failed
 /// (`isError`) is a result; an error is a call that got none.
-pub async fn tool_call(tenant: &Arc<Tenant>, ctx: Ctx, server: &ServerName, tool: &str, arguments: &RawValue) -> Result<Box<RawValue>> {
+pub async fn tool_call(
+    tenant: &Arc<Tenant>,
+    ctx: Ctx,
+    server: &ServerName,
+    tool: &str,
+    arguments: &RawValue,
+) -> Result<Box<RawValue>> {
     let upstream = tenant.upstream(server)?;
     if !upstream.def.enabled {
         return Err(Error::not_found("server", server.as_str()));
@@ -35,10 +41,12 @@ pub async fn tool_call(tenant: &Arc<Tenant>, ctx: Ctx, server: &ServerName, tool
     let begun = call::begin(&endpoint, ctx, Client::Modern, Routed::ToolsCall, frame, None).await;
     let refused = |refusal: crate::wire::Refusal| match refusal.origin {
         Origin::Hub => Error::hub(refusal.code, refusal.message),
-        Origin::Caller | Origin::Upstream => Error::caller(refusal.code, refusal.message).retry(match refusal.retry_after {
-            Some(seconds) => puerto_core::Retry::After(std::time::Duration::from_secs(seconds)),
-            None => puerto_core::Retry::Never,
-        }),
+        Origin::Caller | Origin::Upstream => {
+            Error::caller(refusal.code, refusal.message).retry(match refusal.retry_after {
+                Some(seconds) => puerto_core::Retry::After(std::time::Duration::from_secs(seconds)),
+                None => puerto_core::Retry::Never,
+            })
+        }
     };
     let mut call = Box::new(begun.map_err(refused)?);
     loop {
@@ -52,16 +60,23 @@ pub async fn tool_call(tenant: &Arc<Tenant>, ctx: Ctx, server: &ServerName, tool
 }
 
 fn result(text: Bytes) -> Result<Box<RawValue>> {
-    let wrong = |cause: serde_json::Error| Error::upstream(Code::UpstreamProtocol, "the server's answer is not valid JSON").inside(cause);
-    let fault = |fault| Error::upstream(Code::UpstreamProtocol, "the server's answer is malformed").inside(fault);
+    let wrong = |cause: serde_json::Error| {
+        Error::upstream(Code::UpstreamProtocol, "the server's answer is not valid JSON").inside(cause)
+    };
+    let fault =
+        |fault| Error::upstream(Code::UpstreamProtocol, "the server's answer is malformed").inside(fault);
     let frame = Frame::parse(text).map_err(fault)?;
     if frame.error.is_some() {
         let error: serde_json::Value = serde_json::from_slice(frame.raw(frame.error)).map_err(wrong)?;
         let message = error["message"].as_str().unwrap_or("without a message").to_owned();
         // A server's own "unknown tool" or "invalid params" is the caller's to mend.
         return Err(match error["code"].as_i64() {
-            Some(code) if code == i64::from(crate::wire::INVALID_PARAMS) => Error::caller(Code::InvalidArguments, message),
-            Some(code) if code == i64::from(crate::wire::METHOD_NOT_FOUND) => Error::caller(Code::NotFound, message),
+            Some(code) if code == i64::from(crate::wire::INVALID_PARAMS) => {
+                Error::caller(Code::InvalidArguments, message)
+            }
+            Some(code) if code == i64::from(crate::wire::METHOD_NOT_FOUND) => {
+                Error::caller(Code::NotFound, message)
+            }
             _ => Error::upstream(Code::UpstreamError, message),
         });
     }

@@ -49,7 +49,7 @@ impl Decoder {
     }
 
     /// The next whole event that has data.
-    pub fn next(&mut self) -> Result<Option<Event>, TooLarge> {
+    pub fn event(&mut self) -> Result<Option<Event>, TooLarge> {
         loop {
             let Some(line) = self.line()? else { return Ok(None) };
             if line.is_empty() {
@@ -146,7 +146,7 @@ mod tests {
         let mut found = Vec::new();
         for chunk in chunks {
             decoder.feed(chunk);
-            while let Some(event) = decoder.next().unwrap() {
+            while let Some(event) = decoder.event().unwrap() {
                 found.push(format!("{}={}", event.name, String::from_utf8_lossy(&event.data)));
             }
         }
@@ -166,10 +166,10 @@ mod tests {
     fn an_endless_line_is_refused() {
         let mut decoder = Decoder::new(100);
         decoder.feed(&[b'x'; 200]);
-        assert!(decoder.next().is_err());
+        assert!(decoder.event().is_err());
         let mut decoder = Decoder::new(100);
         decoder.feed("data: y\n".repeat(200).as_bytes());
-        assert!(decoder.next().is_err());
+        assert!(decoder.event().is_err());
     }
 
     proptest! {

@@ -62,8 +62,11 @@ pub(crate) fn start_logging(def: &LoggingDef) {
         LogLevel::Error => "error",
     };
     // Libraries speak up only where something is wrong.
-    let filter = EnvFilter::new(format!("warn,puerto={level},puerto_mcp={level},puerto_store={level},puerto_servers={level}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let filter = EnvFilter::new(format!(
+        "warn,puerto={level},puerto_mcp={level},puerto_store={level},puerto_servers={level}"
+    ));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let set = match def.format {
         puerto_core::def::LogFormat::Text => builder.with_ansi(false).try_init(),
         puerto_core::def::LogFormat::Json => builder.json().flatten_event(true).try_init(),

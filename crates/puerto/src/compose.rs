@@ -23,8 +23,24 @@ use crate::record::{self, CHANNEL};
 /// The part of our environment that children see; a tenant's and a server's own come on top. Everything
 /// else stays here, so that no server sees a credential that was meant for another.
 const INHERITED: &[&str] = &[
-    "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "NODE_EXTRA_CA_CERTS", "PATH", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE",
-    "TERM", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "NODE_EXTRA_CA_CERTS",
+    "PATH",
+    "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
 ];
 
 /// A hub that works, with what it needs.
@@ -41,7 +57,8 @@ pub(crate) struct Works {
 /// Builds a hub from definitions and starts its servers.
 pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) -> Result<Works> {
     let url = def.store.url.reveal().to_owned();
-    let store = tokio::task::spawn_blocking(move || Store::open(&url, Path::new("."))).await.map_err(gone)??;
+    let store =
+        tokio::task::spawn_blocking(move || Store::open(&url, Path::new("."))).await.map_err(gone)??;
     let catalogs = store.catalogs_load(&Scope::all()).await?;
     let cursor_key = store.secret_get_or_create("cursor").await?;
     let (recorder, records) = Recorder::new(CHANNEL);
@@ -52,7 +69,8 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
         let offer = Offer::from_json(&kept.document.into())?;
         Some((kept.tenant, kept.server, offer))
     });
-    let inherited = INHERITED.iter().filter_map(|name| Some((OsString::from(name), OsString::from(env(name)?))));
+    let inherited =
+        INHERITED.iter().filter_map(|name| Some((OsString::from(name), OsString::from(env(name)?))));
     let rules = Rules {
         auto_start: def.orchestrator.auto_start,
         max_retries: def.orchestrator.max_retries,
@@ -94,7 +112,8 @@ impl Works {
 fn saver(store: Store) -> puerto_mcp::tenant::Save {
     let runtime = tokio::runtime::Handle::current();
     Arc::new(move |tenant, server, offer| {
-        let (store, tenant, server, document) = (store.clone(), tenant.clone(), server.clone(), offer.to_json());
+        let (store, tenant, server, document) =
+            (store.clone(), tenant.clone(), server.clone(), offer.to_json());
         runtime.spawn(async move {
             if let Err(error) = store.catalog_save(&tenant, &server, &document).await {
                 tracing::warn!(%tenant, %server, %error, "could not keep the catalog for the next start");
@@ -116,8 +135,10 @@ fn reach(def: &ServerDef, tenant: &puerto_core::def::TenantDef) -> Result<Reach,
             let uri: Uri = url.parse().map_err(|e| format!("{url:?} is no URL: {e}"))?;
             let mut headers = HeaderMap::new();
             for (name, value) in &def.headers {
-                let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|e| format!("header {name:?}: {e}"))?;
-                let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| format!("the value of header {name:?} cannot be sent"))?;
+                let parsed =
+                    HeaderName::from_bytes(name.as_bytes()).map_err(|e| format!("header {name:?}: {e}"))?;
+                let mut value = HeaderValue::from_str(value.reveal())
+                    .map_err(|_| format!("the value of header {name:?} cannot be sent"))?;
                 value.set_sensitive(true);
                 headers.insert(parsed, value);
             }
@@ -126,7 +147,9 @@ fn reach(def: &ServerDef, tenant: &puerto_core::def::TenantDef) -> Result<Reach,
         Some(Transport::Builtin) => {
             let name = def.builtin.ok_or("\"builtin\" is missing")?;
             let options = def.options.clone();
-            Ok(Reach::Builtin(Box::new(move || puerto_servers::open(name, &options, Path::new(".")).map_err(|e| e.to_string()))))
+            Ok(Reach::Builtin(Box::new(move || {
+                puerto_servers::open(name, &options, Path::new(".")).map_err(|e| e.to_string())
+            })))
         }
         None => Err("give one of \"command\", \"url\" and \"builtin\"".into()),
     }
@@ -138,9 +161,12 @@ fn gone(cause: tokio::task::JoinError) -> Error {
 
 /// A configuration with one tenant and one server, for a built-in server on its own.
 pub(crate) fn single(name: &str, server: ServerDef) -> HubDef {
-    let mut def: HubDef = serde_json::from_str(r#"{"tenants":{"default":{}},"store":{"url":"sqlite::memory:"}}"#)
-        .expect("a constant configuration is valid");
-    if let (Some(tenant), Ok(name)) = (def.tenants.get_mut(&TenantId::default()), puerto_core::ServerName::new(name)) {
+    let mut def: HubDef =
+        serde_json::from_str(r#"{"tenants":{"default":{}},"store":{"url":"sqlite::memory:"}}"#)
+            .expect("a constant configuration is valid");
+    if let (Some(tenant), Ok(name)) =
+        (def.tenants.get_mut(&TenantId::default()), puerto_core::ServerName::new(name))
+    {
         tenant.servers.insert(name, server);
     }
     def

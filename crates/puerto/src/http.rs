@@ -48,7 +48,12 @@ pub(crate) struct Edge {
 }
 
 /// Serves connections until told to stop, then lets those in flight finish within a limit.
-pub(crate) async fn serve(edge: Arc<Edge>, listeners: Vec<TcpListener>, stop: CancellationToken, drain: Duration) {
+pub(crate) async fn serve(
+    edge: Arc<Edge>,
+    listeners: Vec<TcpListener>,
+    stop: CancellationToken,
+    drain: Duration,
+) {
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(edge.clone(), listener, stop.clone(), drain));
@@ -115,7 +120,9 @@ async fn guarded(edge: &Arc<Edge>, request: Request<Incoming>) -> Response<Body>
     }
     match AssertUnwindSafe(route(edge, request)).catch_unwind().await {
         Ok(response) => response,
-        Err(_) => refused(Error::hub(Code::Internal, "a fault in Puerto ended this request; the log says more")),
+        Err(_) => {
+            refused(Error::hub(Code::Internal, "a fault in Puerto ended this request; the log says more"))
+        }
     }
 }
 

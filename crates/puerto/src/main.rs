@@ -19,7 +19,8 @@ const BLOCKING_MAX: usize = 64;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_MAX).build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_MAX).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -36,7 +37,9 @@ fn main() -> ExitCode {
 async fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Up { config, port } => command::up::run(&config, port).await,
-        Command::Stdio { config, tenant, server, alone } => command::stdio::run(&config, &tenant, server.as_deref(), alone).await,
+        Command::Stdio { config, tenant, server, alone } => {
+            command::stdio::run(&config, &tenant, server.as_deref(), alone).await
+        }
         Command::Run { tasks, config, tenant, concurrency, keep_going, json } => {
             let options = puerto_host::Options { concurrency: concurrency.into(), keep_going };
             command::run::run(&tasks, &config, &tenant, options, json).await
@@ -47,9 +50,13 @@ async fn dispatch(command: Command) -> ExitCode {
         Command::Check { config, json, schema } => command::check::run(&config, json, schema),
         Command::Tools { hub, tenant } => command::ask::tools(&hub, tenant.as_deref()).await,
         Command::Servers { hub } => command::ask::servers(&hub).await,
-        Command::Call { tool, arguments, hub, tenant } => command::ask::call(&hub, &tenant, &tool, arguments).await,
+        Command::Call { tool, arguments, hub, tenant } => {
+            command::ask::call(&hub, &tenant, &tool, arguments).await
+        }
         Command::Status { hub } => command::ask::status(&hub).await,
-        Command::Logs { server, hub, tenant, lines } => command::ask::logs(&hub, &tenant, server.as_deref(), lines).await,
+        Command::Logs { server, hub, tenant, lines } => {
+            command::ask::logs(&hub, &tenant, server.as_deref(), lines).await
+        }
         Command::Openapi => {
             out::line(openapi::document());
             ExitCode::SUCCESS

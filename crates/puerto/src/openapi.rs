@@ -6,7 +6,9 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::http::problem::Problem;
-use crate::http::rest::{About, Called, Done, Health, Logs, Records, ServerView, Servers, TenantView, Tenants, Tools};
+use crate::http::rest::{
+    About, Called, Done, Health, Logs, Records, ServerView, Servers, TenantView, Tenants, Tools,
+};
 
 /// A route: method, path, operation as `noun.verb`, what it does, what it answers.
 struct Route {
@@ -39,7 +41,8 @@ pub(crate) fn document() -> String {
             operation["parameters"] = parameters.into();
         }
         if route.operation.starts_with("tool.call") {
-            operation["requestBody"] = json!({"content": {"application/json": {"schema": {"type": "object"}}}});
+            operation["requestBody"] =
+                json!({"content": {"application/json": {"schema": {"type": "object"}}}});
         }
         let entry = paths.entry(route.path).or_insert_with(|| json!({}));
         entry[route.method] = operation;
@@ -61,7 +64,9 @@ fn queries(operation: &str) -> Vec<Value> {
     let names: &[(&str, &str)] = match operation {
         "tool.list" | "tool.call" | "tool.call_short" => &[("tenant", "string")],
         "server.logs" => &[("lines", "integer")],
-        "record.list" => &[("tenant", "string"), ("server", "string"), ("limit", "integer"), ("before", "integer")],
+        "record.list" => {
+            &[("tenant", "string"), ("server", "string"), ("limit", "integer"), ("before", "integer")]
+        }
         _ => &[],
     };
     names.iter().map(|(name, kind)| json!({"name": name, "in": "query", "schema": {"type": kind}})).collect()

@@ -22,7 +22,12 @@ const BATCH: usize = 4096;
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Reads until every sender is gone and everything has been handed on.
-pub(crate) async fn read(mut records: mpsc::Receiver<Record>, metrics: Arc<Metrics>, mut log: LogWriter, store: Store) {
+pub(crate) async fn read(
+    mut records: mpsc::Receiver<Record>,
+    metrics: Arc<Metrics>,
+    mut log: LogWriter,
+    store: Store,
+) {
     let mut batch = Vec::new();
     while records.recv_many(&mut batch, BATCH).await > 0 {
         for record in &batch {

@@ -29,7 +29,7 @@ pub(super) fn text(out: &Outgoing<'_>) -> Parts {
     out.route.rename(&mut edits);
     if !matches!(out.link, Link::Local(_)) {
         let same_era = out.client.is_modern() == (out.era == Era::Modern);
-        if same_era && frame.params.meta.whole.is_some() {
+        if same_era && frame.raw(frame.params.meta.whole).first() == Some(&b'{') {
             patch_meta(out, &mut edits);
         } else {
             rebuild_meta(out, &mut edits);

@@ -89,10 +89,10 @@ pub async fn answer(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>,
             Reply::Accepted
         }
         Kind::Response => {
-            if let Some(asked) = session.asked(frame.raw(frame.id)) {
-                if let Err(error) = asked.answer(&frame).await {
-                    tracing::debug!(error = %error.chain(), "an answer of a client did not reach its server");
-                }
+            if let Some(asked) = session.asked(frame.raw(frame.id))
+                && let Err(error) = asked.answer(&frame).await
+            {
+                tracing::debug!(error = %error.chain(), "an answer of a client did not reach its server");
             }
             Reply::Accepted
         }
@@ -184,7 +184,9 @@ async fn set_level(endpoint: &Endpoint, session: &Arc<Session>, frame: &Frame) -
     session.set_level(level);
     let tell =
         endpoint.upstreams().filter_map(|up| Some((up, up.connected()?))).map(|(up, live)| async move {
-            if questions::era_for(&Client::Legacy(session.clone()), &live).await == Era::Modern || !live.about.can.logging {
+            if questions::era_for(&Client::Legacy(session.clone()), &live).await == Era::Modern
+                || !live.about.can.logging
+            {
                 return;
             }
             match &live.link {

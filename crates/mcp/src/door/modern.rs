@@ -72,14 +72,13 @@ fn context(
     headers: Option<&HeaderMap>,
     cancel: CancellationToken,
 ) -> Ctx {
-    let mut ctx = hub.ctx(&endpoint.tenant, LIMIT);
+    let mut ctx = hub.ctx_until(&endpoint.tenant, LIMIT, cancel);
     let meta = &frame.params.meta;
     let given = frame.text(meta.traceparent).map(std::borrow::Cow::into_owned);
     let given = given.or_else(|| headers?.get("traceparent")?.to_str().ok().map(Into::into));
     ctx.trace = Trace::follow(given.as_deref());
     ctx.client = client_name(frame, meta.client_info).map(Into::into);
     ctx.protocol = Some(Revision::MODERN.text());
-    ctx.cancel = cancel;
     ctx
 }
 
@@ -124,10 +123,10 @@ fn check(frame: &Frame, method: &str, headers: Option<&HeaderMap>) -> Result<(),
     if Revision::parse(&version).is_none_or(|revision| revision.era() == Era::Legacy) {
         return Err(Refusal::version(&version));
     }
-    if let Some(level) = frame.text(meta.log_level) {
-        if crate::session::Level::parse(&level).is_none() {
-            return Err(Refusal::new(INVALID_PARAMS, format!("unknown log level \"{level}\"")));
-        }
+    if let Some(level) = frame.text(meta.log_level)
+        && crate::session::Level::parse(&level).is_none()
+    {
+        return Err(Refusal::new(INVALID_PARAMS, format!("unknown log level \"{level}\"")));
     }
     headers.map_or(Ok(()), |headers| mirrored(frame, method, headers))
 }

@@ -205,7 +205,7 @@ fn members(frame: &Frame) -> Members {
         match key {
             "protocolVersion" => found.version = text_of(text, value).map(Into::into),
             "supportedVersions" => {
-                found.versions = serde_json::from_slice(value.of(text)).unwrap_or_default()
+                found.versions = serde_json::from_slice(value.of(text)).unwrap_or_default();
             }
             "capabilities" => found.about.capabilities = share(value),
             "serverInfo" => found.about.server_info = share(value),

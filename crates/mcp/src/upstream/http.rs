@@ -106,6 +106,7 @@ pub struct Remote {
     uri: Uri,
     headers: HeaderMap,
     limit: usize,
+    events: mpsc::Sender<Event>,
     next: AtomicU64,
     era: RwLock<Era>,
     /// Whether a modern server makes the legacy handshake too; found out when a legacy client first calls.
@@ -157,7 +158,13 @@ impl RemoteSession {
 
 impl Remote {
     /// A server at this address with these headers on every request.
-    pub fn new(client: HttpClient, uri: Uri, extra: HeaderMap, limit: usize) -> Self {
+    pub fn new(
+        client: HttpClient,
+        uri: Uri,
+        extra: HeaderMap,
+        limit: usize,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         let mut headers = extra;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
@@ -166,6 +173,7 @@ impl Remote {
             uri,
             headers,
             limit,
+            events,
             next: AtomicU64::new(1),
             era: RwLock::new(Era::Modern),
             dual: tokio::sync::OnceCell::new(),
@@ -196,7 +204,9 @@ impl Remote {
             return true;
         }
         let probe = async {
-            let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, "{}", CLIENT_INFO).await else { return false };
+            let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, "{}", CLIENT_INFO).await else {
+                return false;
+            };
             let Ok(about) = super::handshake::initialized(&frame) else { return false };
             let session = RemoteSession::new("{}".into(), CLIENT_INFO.into());
             session.opened(id, about.revision);
@@ -336,12 +346,13 @@ impl Remote {
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
         self.client.request(request).await.map_err(|cause| {
-            let text = if cause.is_connect() {
-                "could not connect to the server"
-            } else {
-                "the connection to the server broke"
-            };
-            Error::upstream(Code::UpstreamDown, text).inside(cause)
+            if !cause.is_connect() {
+                return Error::upstream(Code::UpstreamDown, "the connection to the server broke")
+                    .inside(cause);
+            }
+            // Nobody listens there: the supervision takes over, so that further calls fail at once.
+            let _ = self.events.try_send(Event::Closed);
+            Error::upstream(Code::UpstreamDown, "could not connect to the server").inside(cause)
         })
     }
 }
@@ -354,16 +365,15 @@ fn put(headers: &mut HeaderMap, name: &HeaderName, value: Option<&HeaderValue>) 
 }
 
 fn modern_headers(request: &Request, headers: &mut HeaderMap) -> Result<()> {
-    let bad = |_| Error::caller(Code::InvalidArguments, "a name or argument cannot be sent as a header");
+    let bad = || Error::caller(Code::InvalidArguments, "a name or argument cannot be sent as a header");
     headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Revision::MODERN.text()));
-    headers.insert(MCP_METHOD, HeaderValue::from_str(&request.method).map_err(bad)?);
+    headers.insert(MCP_METHOD, HeaderValue::from_str(&request.method).map_err(|_| bad())?);
     if let Some(name) = &request.name {
-        headers.insert(MCP_NAME, HeaderValue::from_str(&encode(name)).map_err(bad)?);
+        headers.insert(MCP_NAME, HeaderValue::from_str(&encode(name)).map_err(|_| bad())?);
     }
     for (name, value) in &request.headers {
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| bad(HeaderValue::from_str("\n").unwrap_err()))?;
-        headers.insert(name, HeaderValue::from_str(&encode(value)).map_err(bad)?);
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+        headers.insert(name, HeaderValue::from_str(&encode(value)).map_err(|_| bad())?);
     }
     Ok(())
 }
@@ -405,7 +415,8 @@ impl Answering {
         }
         let stream = kind.starts_with("text/event-stream");
         let json = kind.starts_with("application/json");
-        if !json && !(stream && head.status.is_success()) {
+        let readable = json || (stream && head.status.is_success());
+        if !readable {
             if head.status.is_success() {
                 let text = format!("the server answered {kind:?} where JSON or an event stream was expected");
                 return Err(Error::upstream(Code::UpstreamProtocol, text));
@@ -457,7 +468,7 @@ impl Answering {
         loop {
             let large =
                 |e| Error::upstream(Code::UpstreamProtocol, "an answer of the server is too large").inside(e);
-            if let Some(event) = events.next().map_err(large)? {
+            if let Some(event) = events.event().map_err(large)? {
                 return parse(event.data);
             }
             match body.frame().await {
@@ -538,10 +549,10 @@ pub async fn follow(mut stream: Answering, events: &mpsc::Sender<Event>) {
                 .tell(crate::wire::result(frame.raw(frame.id), ""), stream.session.as_ref())
                 .await;
         }
-        if let Some(event) = Event::from_notice(&frame) {
-            if events.send(event).await.is_err() {
-                return;
-            }
+        if let Some(event) = Event::from_notice(&frame)
+            && events.send(event).await.is_err()
+        {
+            return;
         }
     }
 }

@@ -81,7 +81,7 @@ impl Local {
             serde_json::to_string(&self.server.templates()),
             Ok(String::new()),
         ]
-        .map(|list| list.unwrap_or_default());
+        .map(Result::unwrap_or_default);
         let has = |kind: ListKind| lists[kind as usize].len() > "[]".len();
         let can = Can {
             tools: has(ListKind::Tools),

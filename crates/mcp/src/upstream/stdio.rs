@@ -272,7 +272,7 @@ impl Waiting {
         };
         tokio::select! {
             biased;
-            Some(notice) = notice => return Ok(*notice),
+            Some(notice) = notice => Ok(*notice),
             answer = &mut self.answer => {
                 self.over = true;
                 answer.map_err(|_| closed("while the call was under way"))
@@ -337,7 +337,7 @@ async fn read_lines(
         while let Some(step) = memchr::memchr(b'\n', &buffer[searched..]) {
             let line = buffer.split_to(searched + step + 1).freeze();
             searched = 0;
-            read_line(line, &pipe, &events, &log);
+            read_line(&line, &pipe, &events, &log);
         }
         searched = buffer.len();
         if searched > line_max {
@@ -356,7 +356,7 @@ async fn read_lines(
     let _ = events.send(Event::Closed).await;
 }
 
-fn read_line(line: Bytes, pipe: &Arc<Pipe>, events: &mpsc::Sender<Event>, log: &LogRing) {
+fn read_line(line: &Bytes, pipe: &Arc<Pipe>, events: &mpsc::Sender<Event>, log: &LogRing) {
     let trimmed = line.trim_ascii();
     if trimmed.is_empty() {
         return;
@@ -366,7 +366,7 @@ fn read_line(line: Bytes, pipe: &Arc<Pipe>, events: &mpsc::Sender<Event>, log: &
         Ok(frame) => pipe.take(frame, events),
         // Many servers print a greeting to stdout; it is kept where people look, and does no harm.
         Err(fault) => {
-            log.push(format!("puerto: not MCP on stdout ({fault}): {}", String::from_utf8_lossy(&line)))
+            log.push(format!("puerto: not MCP on stdout ({fault}): {}", String::from_utf8_lossy(&line)));
         }
     }
 }

@@ -166,10 +166,10 @@ async fn serve(
     live.gate.close();
     watching.cancel();
     let _ = watcher.await;
-    if let Link::Http(remote) = &live.link {
-        if let Some(control) = remote.control() {
-            let _ = tokio::time::timeout(Duration::from_secs(1), remote.end(&control)).await;
-        }
+    if let Link::Http(remote) = &live.link
+        && let Some(control) = remote.control()
+    {
+        let _ = tokio::time::timeout(Duration::from_secs(1), remote.end(&control)).await;
     }
     stop(process).await;
     end
@@ -233,8 +233,8 @@ async fn connect(
             }
         }
         Reach::Http { uri, headers } => {
-            let remote =
-                Arc::new(Remote::new(rules.client.clone(), uri.clone(), headers.clone(), rules.message_max));
+            let (client, limit) = (rules.client.clone(), rules.message_max);
+            let remote = Arc::new(Remote::new(client, uri.clone(), headers.clone(), limit, events.clone()));
             let about = handshake::http(&remote, upstream.def.era).await?;
             let link = Link::Http(remote);
             let offer = handshake::offer(&link, about).await?;
@@ -290,7 +290,7 @@ async fn attend(
 async fn ended(process: &mut Option<Process>) -> String {
     match process {
         Some(process) => process.ended().await,
-        None => "its connection was lost".into(),
+        None => "nobody answers at its address".into(),
     }
 }
 

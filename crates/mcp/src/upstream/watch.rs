@@ -179,7 +179,7 @@ async fn legacy(upstream: &Upstream, live: &Live, events: &mpsc::Sender<Event>) 
                 return;
             }
             Err(error) => {
-                upstream.log.push(format!("puerto: the stream of notifications broke: {}", error.chain()))
+                upstream.log.push(format!("puerto: the stream of notifications broke: {}", error.chain()));
             }
         }
         tokio::time::sleep(AGAIN).await;
@@ -234,10 +234,10 @@ async fn until_end(stream: &mut super::link::Exchange, events: &mpsc::Sender<Eve
         if frame.kind() == Kind::Response {
             return;
         }
-        if let Some(event) = Event::from_notice(&frame) {
-            if events.send(event).await.is_err() {
-                return;
-            }
+        if let Some(event) = Event::from_notice(&frame)
+            && events.send(event).await.is_err()
+        {
+            return;
         }
     }
 }

@@ -28,9 +28,13 @@ pub(crate) async fn tools(hub: &HubArg, tenant: Option<&str>) -> ExitCode {
         let tools = value["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
         let rows = tools.iter().map(|tool| {
             let what = tool["definition"]["description"].as_str().unwrap_or_default();
-            vec![text(&tool["tenant"]), text(&tool["name"]), what.lines().next().unwrap_or_default().chars().take(80).collect()]
+            vec![
+                text(&tool["tenant"]),
+                text(&tool["name"]),
+                what.lines().next().unwrap_or_default().chars().take(80).collect(),
+            ]
         });
-        columns(&["TENANT", "TOOL", "DESCRIPTION"], rows.collect())
+        columns(&["TENANT", "TOOL", "DESCRIPTION"], &rows.collect::<Vec<_>>())
     })
 }
 
@@ -40,9 +44,21 @@ pub(crate) async fn servers(hub: &HubArg) -> ExitCode {
         let servers = value["servers"].as_array().map(Vec::as_slice).unwrap_or_default();
         let rows = servers.iter().map(|s| {
             let why = s["error"].as_str().unwrap_or_default().lines().next().unwrap_or_default().to_owned();
-            vec![text(&s["tenant"]), text(&s["name"]), text(&s["status"]), text(&s["transport"]), text(&s["protocol"]), text(&s["tools"]), text(&s["restarts"]), why]
+            vec![
+                text(&s["tenant"]),
+                text(&s["name"]),
+                text(&s["status"]),
+                text(&s["transport"]),
+                text(&s["protocol"]),
+                text(&s["tools"]),
+                text(&s["restarts"]),
+                why,
+            ]
         });
-        columns(&["TENANT", "SERVER", "STATE", "TRANSPORT", "PROTOCOL", "TOOLS", "RESTARTS", "WHY"], rows.collect())
+        columns(
+            &["TENANT", "SERVER", "STATE", "TRANSPORT", "PROTOCOL", "TOOLS", "RESTARTS", "WHY"],
+            &rows.collect::<Vec<_>>(),
+        )
     })
 }
 
@@ -59,7 +75,8 @@ async fn all_servers(client: &Client) -> Result<Value> {
 
 /// `puerto call`. Exit code 1 where the tool says that it failed.
 pub(crate) async fn call(hub: &HubArg, tenant: &str, tool: &str, arguments: String) -> ExitCode {
-    let answer = Client::new(&hub.url).post(&format!("/api/tools/{tool}/call?tenant={tenant}"), arguments).await;
+    let answer =
+        Client::new(&hub.url).post(&format!("/api/tools/{tool}/call?tenant={tenant}"), arguments).await;
     let bad = answer.as_ref().is_ok_and(|value| value["result"]["isError"] == Value::Bool(true));
     let printed = print(hub, answer, |value| readable(&value["result"]));
     if bad { ExitCode::FAILURE } else { printed }
@@ -90,7 +107,8 @@ pub(crate) async fn status(hub: &HubArg) -> ExitCode {
     };
     print(hub, answer.await, |value| {
         let health = &value["health"];
-        let mut lines = vec![format!("{} for {} s at {}", text(&health["status"]), text(&health["uptime_s"]), hub.url)];
+        let mut lines =
+            vec![format!("{} for {} s at {}", text(&health["status"]), text(&health["uptime_s"]), hub.url)];
         for (name, part) in health["components"].as_object().into_iter().flatten() {
             lines.push(format!("  {name:<10} {:<10} {}", text(&part["status"]), text(&part["detail"])));
         }
@@ -109,25 +127,51 @@ pub(crate) async fn logs(hub: &HubArg, tenant: &str, server: Option<&str>, lines
             let answer = client.get(&format!("/api/servers/{tenant}/{server}/logs?lines={lines}")).await;
             print(hub, answer, |value| {
                 let lines = value["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
-                lines.iter().map(|line| format!("{} {}", when(line["at_ms"].as_i64().map(|ms| ms * 1000)), text(&line["text"]))).collect::<Vec<_>>().join("\n")
+                lines
+                    .iter()
+                    .map(|line| {
+                        format!(
+                            "{} {}",
+                            when(line["at_ms"].as_i64().map(|ms| ms * 1000)),
+                            text(&line["text"])
+                        )
+                    })
+                    .collect::<Vec<_>>()
+                    .join("\n")
             })
         }
         None => {
-            let answer = client.get(&format!("/api/records?tenant={tenant}&limit={}", lines.clamp(1, 1000))).await;
+            let answer =
+                client.get(&format!("/api/records?tenant={tenant}&limit={}", lines.clamp(1, 1000))).await;
             print(hub, answer, |value| {
                 let records = value["records"].as_array().map(Vec::as_slice).unwrap_or_default();
                 let rows = records.iter().rev().map(|r| {
                     let ms = r["duration_us"].as_f64().unwrap_or_default() / 1e3;
-                    vec![when(r["at_us"].as_i64()), text(&r["kind"]), text(&r["server"]), text(&r["object"]), text(&r["outcome"]), format!("{ms:.1} ms"), text(&r["client"]), text(&r["detail"])]
+                    vec![
+                        when(r["at_us"].as_i64()),
+                        text(&r["kind"]),
+                        text(&r["server"]),
+                        text(&r["object"]),
+                        text(&r["outcome"]),
+                        format!("{ms:.1} ms"),
+                        text(&r["client"]),
+                        text(&r["detail"]),
+                    ]
                 });
-                columns(&["TIME", "OPERATION", "SERVER", "OBJECT", "OUTCOME", "TOOK", "CLIENT", "WHY"], rows.collect())
+                columns(
+                    &["TIME", "OPERATION", "SERVER", "OBJECT", "OUTCOME", "TOOK", "CLIENT", "WHY"],
+                    &rows.collect::<Vec<_>>(),
+                )
             })
         }
     }
 }
 
 fn when(at_us: Option<i64>) -> String {
-    at_us.and_then(|us| jiff::Timestamp::from_microsecond(us).ok()).map(|at| format!("{at:.3}")).unwrap_or_default()
+    at_us
+        .and_then(|us| jiff::Timestamp::from_microsecond(us).ok())
+        .map(|at| format!("{at:.3}"))
+        .unwrap_or_default()
 }
 
 fn text(value: &Value) -> String {
@@ -139,11 +183,12 @@ fn text(value: &Value) -> String {
 }
 
 /// Rows in columns as wide as they need to be.
-fn columns(head: &[&str], rows: Vec<Vec<String>>) -> String {
+fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return "nothing to show".into();
     }
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).chain([head[at].len()]).max().unwrap_or(0);
+    let width =
+        |at: usize| rows.iter().map(|row| row[at].chars().count()).chain([head[at].len()]).max().unwrap_or(0);
     let widths: Vec<_> = (0..head.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
         let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));

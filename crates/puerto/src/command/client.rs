@@ -34,18 +34,29 @@ impl Client {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Value> {
-        let uri: Uri = format!("{}{path}", self.base)
-            .parse()
-            .map_err(|e| Error::caller(Code::BadRequest, format!("{}{path} is no URL", self.base)).inside(std::io::Error::other(format!("{e}"))))?;
+        let uri: Uri = format!("{}{path}", self.base).parse().map_err(|e| {
+            Error::caller(Code::BadRequest, format!("{}{path} is no URL", self.base))
+                .inside(std::io::Error::other(format!("{e}")))
+        })?;
         let mut request = Request::new(Payload::from(Parts::one(body)));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
-        request.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-        let nobody = |e| Error::upstream(Code::Unavailable, format!("no hub answers at {}; start one with `puerto up`, or name it with --url", self.base)).inside(e);
+        request
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        let nobody = |e| {
+            Error::upstream(
+                Code::Unavailable,
+                format!("no hub answers at {}; start one with `puerto up`, or name it with --url", self.base),
+            )
+            .inside(e)
+        };
         let response = self.http.request(request).await.map_err(nobody)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-        let body = body.map_err(|e| Error::upstream(Code::Unavailable, "the hub's answer broke off").inside(e))?.to_bytes();
+        let body = body
+            .map_err(|e| Error::upstream(Code::Unavailable, "the hub's answer broke off").inside(e))?
+            .to_bytes();
         let value: Value = serde_json::from_slice(&body).map_err(|e| {
             let text = format!("{} answers, but not as a hub does (HTTP {})", self.base, status.as_u16());
             Error::upstream(Code::UpstreamProtocol, text).inside(e)
@@ -53,7 +64,14 @@ impl Client {
         if status.is_success() {
             return Ok(value);
         }
-        let code = Code::ALL.iter().copied().find(|code| Some(code.name()) == value["code"].as_str()).unwrap_or(Code::Unavailable);
-        Err(Error::caller(code, value["detail"].as_str().unwrap_or("the hub refused without a reason").to_owned()))
+        let code = Code::ALL
+            .iter()
+            .copied()
+            .find(|code| Some(code.name()) == value["code"].as_str())
+            .unwrap_or(Code::Unavailable);
+        Err(Error::caller(
+            code,
+            value["detail"].as_str().unwrap_or("the hub refused without a reason").to_owned(),
+        ))
     }
 }

@@ -19,7 +19,13 @@ use crate::{compose, out};
 const TASK_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Runs the command. 0: every task did what it should; 1: one failed, or the run could not begin.
-pub(crate) async fn run(tasks: &Path, given: &ConfigArg, tenant: &str, options: Options, json: bool) -> ExitCode {
+pub(crate) async fn run(
+    tasks: &Path,
+    given: &ConfigArg,
+    tenant: &str,
+    options: Options,
+    json: bool,
+) -> ExitCode {
     let (mut def, _) = match super::load(given) {
         Ok(loaded) => loaded,
         Err(code) => return code,
@@ -36,14 +42,27 @@ pub(crate) async fn run(tasks: &Path, given: &ConfigArg, tenant: &str, options: 
     }
 }
 
-async fn list(path: &Path, def: &puerto_core::def::HubDef, tenant: &str, options: Options, json: bool) -> Result<Summary> {
+async fn list(
+    path: &Path,
+    def: &puerto_core::def::HubDef,
+    tenant: &str,
+    options: Options,
+    json: bool,
+) -> Result<Summary> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| Error::caller(Code::NotFound, format!("could not read the task list {shown}")).inside(e))?;
-    let tasks = puerto_host::parse(&text).map_err(|e| Error::caller(Code::BadRequest, format!("{shown}:{e}")))?;
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Error::caller(Code::NotFound, format!("could not read the task list {shown}")).inside(e)
+    })?;
+    let tasks =
+        puerto_host::parse(&text).map_err(|e| Error::caller(Code::BadRequest, format!("{shown}:{e}")))?;
     let works = compose::start(def, &super::env).await?;
     let tenant = works.hub.tenant(tenant)?.clone();
     let total = tasks.len();
-    let bar = if std::io::stderr().is_terminal() && !json { ProgressBar::new(total as u64) } else { ProgressBar::hidden() };
+    let bar = if std::io::stderr().is_terminal() && !json {
+        ProgressBar::new(total as u64)
+    } else {
+        ProgressBar::hidden()
+    };
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
         bar.set_style(style);
     }
@@ -52,7 +71,8 @@ async fn list(path: &Path, def: &puerto_core::def::HubDef, tenant: &str, options
         bar.suspend(|| out::line(text));
         bar.inc(1);
     };
-    let summary = puerto_host::run(&tenant, tasks, options, || works.hub.ctx(&tenant, TASK_LIMIT), report).await;
+    let summary =
+        puerto_host::run(&tenant, tasks, options, || works.hub.ctx(&tenant, TASK_LIMIT), report).await;
     bar.finish_and_clear();
     if !json {
         let left = if summary.left > 0 { format!(", {} not begun", summary.left) } else { String::new() };

@@ -17,7 +17,14 @@ use crate::http::serve;
 use crate::out;
 
 /// Runs the command.
-pub(crate) async fn run(server: Builtin, roots: Vec<String>, url: Option<String>, url_env: Option<String>, writable: bool, http: Option<String>) -> ExitCode {
+pub(crate) async fn run(
+    server: Builtin,
+    roots: Vec<String>,
+    url: Option<String>,
+    url_env: Option<String>,
+    writable: bool,
+    http: Option<String>,
+) -> ExitCode {
     let name = match server {
         Builtin::Monitor => BuiltinName::Monitor,
         Builtin::File => BuiltinName::File,
@@ -26,7 +33,12 @@ pub(crate) async fn run(server: Builtin, roots: Vec<String>, url: Option<String>
     let url = match url_env.as_deref().map(|variable| (variable, super::env(variable))) {
         None => url,
         Some((_, Some(value))) => Some(value),
-        Some((variable, None)) => return failed(&Error::caller(Code::InvalidConfig, format!("the environment variable {variable} is not set"))),
+        Some((variable, None)) => {
+            return failed(&Error::caller(
+                Code::InvalidConfig,
+                format!("the environment variable {variable} is not set"),
+            ));
+        }
     };
     let options = OptionsDef { roots, url: url.map(Secret::new), init: None, writable };
     match alone(name, options, http.as_deref()).await {
@@ -38,7 +50,10 @@ pub(crate) async fn run(server: Builtin, roots: Vec<String>, url: Option<String>
 async fn alone(name: BuiltinName, options: OptionsDef, http: Option<&str>) -> Result<()> {
     // What is wrong with the options is said at once, and not first to the client.
     let checked = options.clone();
-    let opened = tokio::task::spawn_blocking(move || puerto_servers::open(name, &checked, std::path::Path::new(".")).map(drop)).await;
+    let opened = tokio::task::spawn_blocking(move || {
+        puerto_servers::open(name, &checked, std::path::Path::new(".")).map(drop)
+    })
+    .await;
     opened
         .map_err(|e| Error::hub(Code::Internal, "a task of Puerto broke").inside(e))?
         .map_err(|e| Error::caller(Code::InvalidConfig, e.to_string()))?;
@@ -51,17 +66,32 @@ async fn alone(name: BuiltinName, options: OptionsDef, http: Option<&str>) -> Re
     match http {
         None => {
             let endpoint = works.hub.endpoint(None, Some(name.name()))?;
-            puerto_mcp::door::stdio::serve(works.hub.clone(), endpoint, tokio::io::stdin(), tokio::io::stdout()).await;
+            puerto_mcp::door::stdio::serve(
+                works.hub.clone(),
+                endpoint,
+                tokio::io::stdin(),
+                tokio::io::stdout(),
+            )
+            .await;
         }
         Some(address) => {
             let (host, port) = address
                 .rsplit_once(':')
                 .and_then(|(host, port)| Some((host, port.parse().ok()?)))
-                .ok_or_else(|| Error::caller(Code::InvalidConfig, format!("--http {address:?} is no HOST:PORT")))?;
+                .ok_or_else(|| {
+                    Error::caller(Code::InvalidConfig, format!("--http {address:?} is no HOST:PORT"))
+                })?;
             let listener = bind(host, port).await?;
-            let bound = listener.local_addr().map_err(|e| Error::hub(Code::Internal, "the listener has no address").inside(e))?;
+            let bound = listener
+                .local_addr()
+                .map_err(|e| Error::hub(Code::Internal, "the listener has no address").inside(e))?;
             let stop = CancellationToken::new();
-            let serving = tokio::spawn(serve(edge(&works, &def, Instant::now()), vec![listener], stop.clone(), Duration::from_secs(10)));
+            let serving = tokio::spawn(serve(
+                edge(&works, &def, Instant::now()),
+                vec![listener],
+                stop.clone(),
+                Duration::from_secs(10),
+            ));
             out::line(format!("serving {} on http://{bound}/mcp/default/{}", name.name(), name.name()));
             told_to_stop().await;
             works.hub.draining.cancel();

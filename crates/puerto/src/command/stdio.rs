@@ -16,7 +16,9 @@ use puerto_core::{Code, Error, Result};
 use puerto_mcp::frame::{Frame, Kind, Parts};
 use puerto_mcp::headers::encode;
 use puerto_mcp::sse::{Decoder, one_line};
-use puerto_mcp::upstream::http::{HttpClient, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, Payload, SESSION_ID, client};
+use puerto_mcp::upstream::http::{
+    HttpClient, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, Payload, SESSION_ID, client,
+};
 use puerto_mcp::wire::{INTERNAL_ERROR, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -61,7 +63,8 @@ async fn hub_runs(base: &str) -> bool {
 async fn by_itself(def: &HubDef, tenant: &str, server: Option<&str>) -> Result<()> {
     let works = compose::start(def, &super::env).await?;
     let endpoint = works.hub.endpoint(Some(tenant), server)?;
-    let serving = puerto_mcp::door::stdio::serve(works.hub.clone(), endpoint, tokio::io::stdin(), tokio::io::stdout());
+    let serving =
+        puerto_mcp::door::stdio::serve(works.hub.clone(), endpoint, tokio::io::stdin(), tokio::io::stdout());
     tokio::select! {
         () = serving => {}
         () = super::up::told_to_stop() => {}
@@ -83,9 +86,19 @@ struct Bridge {
 
 async fn join(base: &str, tenant: &str, server: Option<&str>, limit: usize) -> Result<()> {
     let path = server.map(|s| format!("/{s}")).unwrap_or_default();
-    let uri = format!("{base}/mcp/{tenant}{path}").parse().map_err(|_| Error::caller(Code::BadRequest, "the tenant or server cannot stand in a URL"))?;
+    let uri = format!("{base}/mcp/{tenant}{path}")
+        .parse()
+        .map_err(|_| Error::caller(Code::BadRequest, "the tenant or server cannot stand in a URL"))?;
     let (out, mut lines) = mpsc::channel::<Bytes>(OUT_QUEUE);
-    let bridge = Arc::new(Bridge { http: client(), uri, limit, out, session: Mutex::default(), version: Mutex::default(), running: Mutex::default() });
+    let bridge = Arc::new(Bridge {
+        http: client(),
+        uri,
+        limit,
+        out,
+        session: Mutex::default(),
+        version: Mutex::default(),
+        running: Mutex::default(),
+    });
     let writer = tokio::spawn(async move {
         let mut stdout = tokio::io::stdout();
         while let Some(line) = lines.recv().await {
@@ -169,7 +182,9 @@ impl Bridge {
     /// The headers that Streamable HTTP wants beside the message.
     fn headers(&self, frame: &Frame, method: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let mut put = |name: http::HeaderName, value: Option<HeaderValue>| value.map(|value| headers.insert(name, value));
+        let mut put = |name: http::HeaderName, value: Option<HeaderValue>| {
+            value.map(|value| headers.insert(name, value))
+        };
         if frame.is_modern() {
             let text = |text: &str| HeaderValue::from_str(&encode(text)).ok();
             put(PROTOCOL_VERSION, frame.text(frame.params.meta.protocol_version).and_then(|v| text(&v)));
@@ -185,11 +200,14 @@ impl Bridge {
 
     /// Carries one message over and every message that comes back.
     async fn carry(&self, line: Bytes, headers: HeaderMap, id: Bytes) {
-        if let Err(error) = self.try_carry(line, headers).await {
-            if !id.is_empty() {
-                let refusal = Refusal::new(INTERNAL_ERROR, format!("the running hub could not be reached: {}", error.chain()));
-                self.send(refusal.render(&id, false)).await;
-            }
+        if let Err(error) = self.try_carry(line, headers).await
+            && !id.is_empty()
+        {
+            let refusal = Refusal::new(
+                INTERNAL_ERROR,
+                format!("the running hub could not be reached: {}", error.chain()),
+            );
+            self.send(refusal.render(&id, false)).await;
         }
     }
 
@@ -201,19 +219,28 @@ impl Bridge {
         self.messages(response).await
     }
 
-    async fn request(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Result<Response<Incoming>> {
+    async fn request(
+        &self,
+        method: Method,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         let mut request = Request::new(Payload::from(Parts::one(body)));
         *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
-        self.http.request(request).await.map_err(|e| Error::upstream(Code::Unavailable, "no answer").inside(e))
+        self.http
+            .request(request)
+            .await
+            .map_err(|e| Error::upstream(Code::Unavailable, "no answer").inside(e))
     }
 
     async fn messages(&self, response: Response<Incoming>) -> Result<()> {
         let broke = |e: hyper::Error| Error::upstream(Code::Unavailable, "the answer broke off").inside(e);
-        let kind = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let mut body = response.into_body();
         if !kind.starts_with("text/event-stream") {
             let whole = body.collect().await.map_err(broke)?.to_bytes();
@@ -228,7 +255,7 @@ impl Bridge {
             if let Ok(data) = frame.map_err(broke)?.into_data() {
                 events.feed(&data);
             }
-            while let Ok(Some(event)) = events.next() {
+            while let Ok(Some(event)) = events.event() {
                 self.send(Parts::one(event.data)).await;
             }
         }
@@ -240,7 +267,8 @@ impl Bridge {
         let mut version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
         if version.is_none() && self.session().is_some() {
             let answer: serde_json::Value = serde_json::from_slice(whole).unwrap_or_default();
-            *version = answer["result"]["protocolVersion"].as_str().and_then(|v| HeaderValue::from_str(v).ok());
+            *version =
+                answer["result"]["protocolVersion"].as_str().and_then(|v| HeaderValue::from_str(v).ok());
         }
     }
 
@@ -248,10 +276,10 @@ impl Bridge {
     async fn listen(&self) {
         let mut headers = HeaderMap::new();
         self.session().map(|id| headers.insert(SESSION_ID, id));
-        if let Ok(response) = self.request(Method::GET, headers, Bytes::new()).await {
-            if let Err(error) = self.messages(response).await {
-                tracing::warn!(error = %error.chain(), "the hub's own stream ended");
-            }
+        if let Ok(response) = self.request(Method::GET, headers, Bytes::new()).await
+            && let Err(error) = self.messages(response).await
+        {
+            tracing::warn!(error = %error.chain(), "the hub's own stream ended");
         }
     }
 

@@ -46,10 +46,17 @@ async fn up(def: &HubDef, source: &str) -> Result<()> {
     let began = Instant::now();
     // The address first: a second hub on the same port must fail before it starts any server.
     let listeners = listen(&def.gateway).await?;
-    let address = listeners[0].local_addr().map_err(|e| Error::hub(Code::Internal, "the listener has no address").inside(e))?;
+    let address = listeners[0]
+        .local_addr()
+        .map_err(|e| Error::hub(Code::Internal, "the listener has no address").inside(e))?;
     let works = compose::start(def, &super::env).await?;
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(serve(edge(&works, def, began), listeners, stop.clone(), Duration::from_secs(def.gateway.drain_timeout)));
+    let serving = tokio::spawn(serve(
+        edge(&works, def, began),
+        listeners,
+        stop.clone(),
+        Duration::from_secs(def.gateway.drain_timeout),
+    ));
     settle(&works.hub).await;
     out::line(table(&works.hub, def, source, address));
     told_to_stop().await;
@@ -63,7 +70,8 @@ async fn up(def: &HubDef, source: &str) -> Result<()> {
 
 /// The listener's side of a hub.
 pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant) -> Arc<Edge> {
-    let api = Api { hub: works.hub.clone(), metrics: works.metrics.clone(), store: works.store.clone(), began };
+    let api =
+        Api { hub: works.hub.clone(), metrics: works.metrics.clone(), store: works.store.clone(), began };
     Arc::new(Edge {
         hub: works.hub.clone(),
         rest: rest::router(api, def.gateway.max_body_bytes),
@@ -85,7 +93,10 @@ pub(crate) async fn bind(host: &str, port: u16) -> Result<TcpListener> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port))
         .await
-        .map_err(|e| Error::caller(Code::InvalidConfig, format!("gateway.host {host:?} is no address of this machine")).inside(e))?
+        .map_err(|e| {
+            Error::caller(Code::InvalidConfig, format!("gateway.host {host:?} is no address of this machine"))
+                .inside(e)
+        })?
         .collect();
     if found.is_empty() || found.iter().any(|address| !address.ip().is_loopback()) {
         let text = format!(
@@ -95,7 +106,8 @@ pub(crate) async fn bind(host: &str, port: u16) -> Result<TcpListener> {
         return Err(Error::caller(Code::InvalidConfig, text));
     }
     TcpListener::bind(&found[..]).await.map_err(|cause| {
-        let text = format!("could not listen on {host}:{port}; is another hub running? --port 0 takes a free port");
+        let text =
+            format!("could not listen on {host}:{port}; is another hub running? --port 0 takes a free port");
         Error::caller(Code::Conflict, text).inside(cause)
     })
 }
@@ -103,7 +115,8 @@ pub(crate) async fn bind(host: &str, port: u16) -> Result<TcpListener> {
 async fn settle(hub: &Hub) {
     let deadline = Instant::now() + TABLE_WAIT;
     let all = hub.tenants.values().flat_map(|tenant| tenant.upstreams.values());
-    let coming = all.filter(|up| matches!(up.state(), State::Starting | State::Idle)).map(|up| up.settled(deadline));
+    let coming =
+        all.filter(|up| matches!(up.state(), State::Starting | State::Idle)).map(|up| up.settled(deadline));
     futures_util::future::join_all(coming).await;
 }
 
@@ -117,8 +130,16 @@ fn table(hub: &Hub, def: &HubDef, source: &str, address: SocketAddr) -> String {
         for (name, upstream) in &tenant.upstreams {
             let tools = upstream.offer().map_or(0, |offer| offer.list(ListKind::Tools).len());
             let state = upstream.state();
-            let why = state.why().map(|why| format!("  {}", why.lines().next().unwrap_or_default())).unwrap_or_default();
-            lines.push(format!("  {:<14} {:<20} {:<12} {tools:>5}{why}", id.as_str(), name.as_str(), state.name()));
+            let why = state
+                .why()
+                .map(|why| format!("  {}", why.lines().next().unwrap_or_default()))
+                .unwrap_or_default();
+            lines.push(format!(
+                "  {:<14} {:<20} {:<12} {tools:>5}{why}",
+                id.as_str(),
+                name.as_str(),
+                state.name()
+            ));
         }
     }
     let tenant = if def.tenants.contains_key("default") { String::new() } else { "/{tenant}".into() };

@@ -16,17 +16,27 @@ pub(crate) struct Guard {
 impl Guard {
     /// Whether a request may come in.
     pub(crate) fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<()> {
-        let host = headers.get(HOST).and_then(|h| h.to_str().ok()).or_else(|| uri.authority().map(http::uri::Authority::as_str));
+        let host = headers
+            .get(HOST)
+            .and_then(|h| h.to_str().ok())
+            .or_else(|| uri.authority().map(http::uri::Authority::as_str));
         if !host.is_some_and(is_loopback) {
-            return Err(Error::caller(Code::OriginRefused, "the Host header does not name this machine (localhost, 127.0.0.1 or [::1])"));
+            return Err(Error::caller(
+                Code::OriginRefused,
+                "the Host header does not name this machine (localhost, 127.0.0.1 or [::1])",
+            ));
         }
         let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
         let origin = origin.to_str().unwrap_or_default();
-        let local = ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme).is_some_and(is_loopback));
+        let local =
+            ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme).is_some_and(is_loopback));
         if local || self.origins.iter().any(|allowed| allowed.trim_end_matches('/') == origin) {
             return Ok(());
         }
-        Err(Error::caller(Code::OriginRefused, "pages of this origin may not call; gateway.allowed_origins lists those that may"))
+        Err(Error::caller(
+            Code::OriginRefused,
+            "pages of this origin may not call; gateway.allowed_origins lists those that may",
+        ))
     }
 }
 
@@ -43,7 +53,8 @@ fn is_loopback(host: &str) -> bool {
             None => host,
         },
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn is_port(text: &str) -> bool {
@@ -75,10 +86,25 @@ mod tests {
 
     #[test]
     fn others_may_not() {
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "localhost:80@evil", "[::2]", "[::1]x", ""] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "localhost:80@evil",
+            "[::2]",
+            "[::1]x",
+            "",
+        ] {
             assert!(!check(host, None), "{host}");
         }
-        for origin in ["http://evil.example", "null", "https://console.example.evil", "http://localhost.evil", "file://"] {
+        for origin in [
+            "http://evil.example",
+            "null",
+            "https://console.example.evil",
+            "http://localhost.evil",
+            "file://",
+        ] {
             assert!(!check("localhost", Some(origin)), "{origin}");
         }
     }

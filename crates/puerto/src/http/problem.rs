@@ -63,7 +63,8 @@ impl IntoResponse for Refused {
         };
         let text = serde_json::to_string(&problem).unwrap_or_default();
         let mut response = Response::new(Body::from(text));
-        *response.status_mut() = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Retry::After(wait) = error.retry_hint() {

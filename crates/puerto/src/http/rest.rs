@@ -265,7 +265,8 @@ impl Api {
 }
 
 async fn root(headers: HeaderMap) -> Response {
-    let wants_page = headers.get(ACCEPT).and_then(|a| a.to_str().ok()).is_some_and(|a| a.contains("text/html"));
+    let wants_page =
+        headers.get(ACCEPT).and_then(|a| a.to_str().ok()).is_some_and(|a| a.contains("text/html"));
     if wants_page {
         return Html(include_str!("root.html")).into_response();
     }
@@ -297,12 +298,17 @@ async fn health(Shared(api): Shared<Api>) -> Json<Health> {
     let sessions = format!("{} sessions open", api.hub.sessions.count());
     components.insert("gateway", Component { status: "healthy", detail: Some(sessions) });
     let healthy = components.values().all(|c| c.status == "healthy");
-    Json(Health { status: if healthy { "healthy" } else { "degraded" }, components, uptime_s: api.began.elapsed().as_secs() })
+    Json(Health {
+        status: if healthy { "healthy" } else { "degraded" },
+        components,
+        uptime_s: api.began.elapsed().as_secs(),
+    })
 }
 
 /// How a tenant is: as its servers are, the worst first.
 fn tenant_status(tenant: &Tenant) -> &'static str {
-    let states: Vec<_> = tenant.upstreams.values().map(|up| up.state()).filter(|s| *s != State::Disabled).collect();
+    let states: Vec<_> =
+        tenant.upstreams.values().map(|up| up.state()).filter(|s| *s != State::Disabled).collect();
     let any = |name: &str| states.iter().any(|s| s.name() == name);
     match () {
         () if any("failed") || any("backing_off") => "degraded",
@@ -313,7 +319,8 @@ fn tenant_status(tenant: &Tenant) -> &'static str {
 }
 
 async fn tenants(Shared(api): Shared<Api>) -> Json<Tenants> {
-    let tenants: BTreeMap<_, _> = api.hub.tenants.iter().map(|(id, t)| (id.to_string(), tenant_status(t))).collect();
+    let tenants: BTreeMap<_, _> =
+        api.hub.tenants.iter().map(|(id, t)| (id.to_string(), tenant_status(t))).collect();
     Json(Tenants { total: tenants.len(), tenants })
 }
 
@@ -348,11 +355,18 @@ async fn tools_of(tenant: &Tenant) -> Vec<ToolView> {
     let mut views = Vec::new();
     for (server, offer) in &catalog.offers {
         let shown = catalog.each.get(server).map(|listing| listing.list(ListKind::Tools));
-        for key in shown.into_iter().flat_map(|list| list.keys()) {
-            let Some(item) = offer.list(ListKind::Tools).iter().find(|item| &*item.key == key) else { continue };
+        for key in shown.into_iter().flat_map(puerto_mcp::catalog::List::keys) {
+            let Some(item) = offer.list(ListKind::Tools).iter().find(|item| &*item.key == key) else {
+                continue;
+            };
             let Ok(definition) = serde_json::from_slice(&item.raw) else { continue };
             let name = ToolName { server: server.clone(), tool: item.key.clone() };
-            views.push(ToolView { name: name.to_string(), server: server.to_string(), tenant: tenant.view.id.to_string(), definition });
+            views.push(ToolView {
+                name: name.to_string(),
+                server: server.to_string(),
+                tenant: tenant.view.id.to_string(),
+                definition,
+            });
         }
     }
     views
@@ -385,11 +399,15 @@ async fn tenant_stop(Shared(api): Shared<Api>, Path(id): Path<String>) -> Answer
 
 async fn servers(Shared(api): Shared<Api>) -> Json<Servers> {
     let all = api.hub.tenants.values().flat_map(|tenant| tenant.upstreams.values());
-    let servers: BTreeMap<_, _> = all.map(|up| (format!("{}:{}", up.tenant, up.name), up.state().name())).collect();
+    let servers: BTreeMap<_, _> =
+        all.map(|up| (format!("{}:{}", up.tenant, up.name), up.state().name())).collect();
     Json(Servers { total: servers.len(), servers })
 }
 
-async fn server(Shared(api): Shared<Api>, Path((tenant, name)): Path<(String, String)>) -> Answer<ServerView> {
+async fn server(
+    Shared(api): Shared<Api>,
+    Path((tenant, name)): Path<(String, String)>,
+) -> Answer<ServerView> {
     let (tenant, upstream, ctx) = api.find_server(&tenant, &name)?;
     let view = ctx.run(Kind::Control("server.read"), async { Ok(server_view(&tenant, &upstream)) }).await?;
     Ok(Json(view))
@@ -405,7 +423,9 @@ fn server_view(tenant: &Tenant, upstream: &Upstream) -> ServerView {
         status: state.name(),
         error: state.why().map(Into::into),
         next_try_s: match &state {
-            State::BackingOff { until, .. } => Some(until.saturating_duration_since(Instant::now()).as_secs_f64()),
+            State::BackingOff { until, .. } => {
+                Some(until.saturating_duration_since(Instant::now()).as_secs_f64())
+            }
             _ => None,
         },
         label: upstream.def.label.clone(),
@@ -423,7 +443,10 @@ fn server_view(tenant: &Tenant, upstream: &Upstream) -> ServerView {
     }
 }
 
-async fn server_start(Shared(api): Shared<Api>, Path((tenant, name)): Path<(String, String)>) -> Answer<Done> {
+async fn server_start(
+    Shared(api): Shared<Api>,
+    Path((tenant, name)): Path<(String, String)>,
+) -> Answer<Done> {
     let (_, upstream, ctx) = api.find_server(&tenant, &name)?;
     ctx.require(Action::Manage, &upstream.tenant)?;
     ctx.run(Kind::Control("server.start"), upstream.start(Instant::now() + START_LIMIT)).await?;
@@ -441,7 +464,10 @@ async fn server_stop(Shared(api): Shared<Api>, Path((tenant, name)): Path<(Strin
     Ok(Json(Done { status: upstream.state().name() }))
 }
 
-async fn server_restart(Shared(api): Shared<Api>, Path((tenant, name)): Path<(String, String)>) -> Answer<Done> {
+async fn server_restart(
+    Shared(api): Shared<Api>,
+    Path((tenant, name)): Path<(String, String)>,
+) -> Answer<Done> {
     let (_, upstream, ctx) = api.find_server(&tenant, &name)?;
     ctx.require(Action::Manage, &upstream.tenant)?;
     ctx.run(Kind::Control("server.restart"), upstream.restart(Instant::now() + START_LIMIT)).await?;
@@ -478,16 +504,23 @@ async fn tool_call(
     Query(query): Query<InTenant>,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Answer<Called> {
-    let body = body.map_err(|_| Error::caller(Code::TooLarge, "the body is larger than gateway.max_body_bytes"))?;
+    let body =
+        body.map_err(|_| Error::caller(Code::TooLarge, "the body is larger than gateway.max_body_bytes"))?;
     let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
     let found = tenant.keeper.catalog().tool(&name);
-    let parsed = || ToolName::parse(&name).filter(|n| tenant.upstreams.contains_key(&n.server)).map(|n| (n.server, n.tool));
-    let (server, tool) = found
-        .map(|target| (target.server, target.key))
-        .or_else(parsed)
-        .ok_or_else(|| Error::caller(Code::NotFound, format!("no tool named {name:?}; a tool's name is \"server.tool\"")))?;
+    let parsed = || {
+        ToolName::parse(&name)
+            .filter(|n| tenant.upstreams.contains_key(&n.server))
+            .map(|n| (n.server, n.tool))
+    };
+    let (server, tool) =
+        found.map(|target| (target.server, target.key)).or_else(parsed).ok_or_else(|| {
+            Error::caller(Code::NotFound, format!("no tool named {name:?}; a tool's name is \"server.tool\""))
+        })?;
     let text = if body.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { body };
-    let malformed = |cause: serde_json::Error| Error::caller(Code::BadRequest, format!("the body must be the arguments as a JSON object: {cause}"));
+    let malformed = |cause: serde_json::Error| {
+        Error::caller(Code::BadRequest, format!("the body must be the arguments as a JSON object: {cause}"))
+    };
     let arguments: &RawValue = serde_json::from_slice(&text).map_err(malformed)?;
     let result = operate::tool_call(&tenant, ctx, &server, &tool, arguments).await?;
     let name = ToolName { server, tool };
@@ -496,11 +529,17 @@ async fn tool_call(
 
 async fn records(Shared(api): Shared<Api>, Query(query): Query<RecordsQuery>) -> Answer<Records> {
     let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
-    let server = query.server.as_deref().map(|s| ServerName::new(s).map_err(|_| Error::not_found("server", s))).transpose()?;
+    let server = query
+        .server
+        .as_deref()
+        .map(|s| ServerName::new(s).map_err(|_| Error::not_found("server", s)))
+        .transpose()?;
     let limit = query.limit.unwrap_or(100).clamp(1, 1000);
     let which = puerto_store::Recent { server, limit, before: query.before };
     let scope = puerto_store::Scope::tenant(tenant.view.id.clone());
-    let rows = ctx.run(Kind::Control("record.list"), async { Ok(api.store.records_recent(&scope, which).await?) }).await?;
+    let rows = ctx
+        .run(Kind::Control("record.list"), async { Ok(api.store.records_recent(&scope, which).await?) })
+        .await?;
     let next = (rows.len() == limit as usize).then(|| rows.last().map(|row| row.id)).flatten();
     Ok(Json(Records { records: rows, next }))
 }

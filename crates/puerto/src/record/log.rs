@@ -69,7 +69,14 @@ fn name(level: LogLevel) -> &'static str {
 
 fn text(out: &mut String, record: &Record) {
     // Writing into a string cannot fail.
-    let _ = write!(out, "{:.3} {:>5} {} tenant={}", at(record), name(level(record)), record.kind.name(), record.tenant);
+    let _ = write!(
+        out,
+        "{:.3} {:>5} {} tenant={}",
+        at(record),
+        name(level(record)),
+        record.kind.name(),
+        record.tenant
+    );
     if let Some(server) = &record.server {
         let _ = write!(out, " server={server}");
     }

@@ -1,7 +1,7 @@
 //! Metrics, read from records. The names are declared here and nowhere else; they are OpenTelemetry's for
 //! MCP and `gen_ai` where those exist (semantic conventions, MCP, status Development).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -43,6 +43,24 @@ struct ServerLabels {
     server: String,
 }
 
+/// What tells one series from another, without copying a text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    kind: Kind,
+    tenant: Arc<str>,
+    server: Option<Arc<str>>,
+    tool: Option<Arc<str>>,
+    outcome: &'static str,
+}
+
+/// The metrics that a record with a certain key counts in. Looking them up by their labels would cost more
+/// than counting, so each is looked up once.
+struct Series {
+    duration: Histogram,
+    bytes_in: Counter,
+    bytes_out: Counter,
+}
+
 /// All metrics.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -52,7 +70,7 @@ pub(crate) struct Metrics {
     restarts: Family<ServerLabels, Gauge>,
     sessions: Gauge,
     lost: Gauge,
-    known: Mutex<HashSet<OperationLabels>>,
+    series: Mutex<HashMap<Key, Series>>,
 }
 
 impl Metrics {
@@ -70,13 +88,22 @@ impl Metrics {
             restarts: Family::default(),
             sessions: Gauge::default(),
             lost: Gauge::default(),
-            known: Mutex::default(),
+            series: Mutex::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register_with_unit("mcp_server_operation_duration", "Time from request to answer", Unit::Seconds, metrics.durations.clone());
+        registry.register_with_unit(
+            "mcp_server_operation_duration",
+            "Time from request to answer",
+            Unit::Seconds,
+            metrics.durations.clone(),
+        );
         registry.register("puerto_payload_bytes", "Bytes of requests and answers", metrics.bytes.clone());
         registry.register("puerto_server_up", "Whether a server serves", metrics.up.clone());
-        registry.register("puerto_server_restarts", "Starts of a server after its first", metrics.restarts.clone());
+        registry.register(
+            "puerto_server_restarts",
+            "Starts of a server after its first",
+            metrics.restarts.clone(),
+        );
         registry.register("puerto_sessions_open", "Legacy sessions with clients", metrics.sessions.clone());
         registry.register("puerto_records_lost", "Records that were not kept", metrics.lost.clone());
         Arc::new(metrics)
@@ -85,34 +112,52 @@ impl Metrics {
     /// Counts a record.
     pub(crate) fn observe(&self, record: &Record) {
         let Kind::Mcp(method) = &record.kind else { return };
-        let server = record.server.as_deref().unwrap_or_default();
-        let tool = if method == "tools/call" { record.object.as_deref().unwrap_or_default() } else { "" };
-        let mut labels = OperationLabels {
-            mcp_method_name: method.to_string(),
-            gen_ai_tool_name: tool.to_owned(),
-            tenant: record.tenant.to_string(),
-            server: server.to_owned(),
-            error_type: if record.outcome == Outcome::Ok { String::new() } else { record.outcome.name().to_owned() },
+        let mut key = Key {
+            kind: record.kind.clone(),
+            tenant: record.tenant.clone(),
+            server: record.server.clone(),
+            tool: record.object.clone().filter(|_| method == "tools/call"),
+            outcome: record.outcome.name(),
         };
-        if !self.has_room(&labels) {
-            labels.gen_ai_tool_name = "other".into();
+        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= SERIES_MAX && !all.contains_key(&key) {
+            key.tool = key.tool.map(|_| "other".into());
         }
-        self.durations.get_or_create(&labels).observe(record.duration.as_secs_f64());
-        for (direction, count) in [("in", record.bytes_in), ("out", record.bytes_out)] {
-            let labels = ByteLabels { tenant: labels.tenant.clone(), server: labels.server.clone(), direction };
-            self.bytes.get_or_create(&labels).inc_by(count);
-        }
+        let series = all.entry(key).or_insert_with_key(|key| self.series(key));
+        series.duration.observe(record.duration.as_secs_f64());
+        series.bytes_in.inc_by(record.bytes_in);
+        series.bytes_out.inc_by(record.bytes_out);
     }
 
-    fn has_room(&self, labels: &OperationLabels) -> bool {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.contains(labels) || (known.len() < SERIES_MAX && known.insert(labels.clone()))
+    fn series(&self, key: &Key) -> Series {
+        let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
+        let labels = OperationLabels {
+            mcp_method_name: key.kind.name().to_owned(),
+            gen_ai_tool_name: text(&key.tool),
+            tenant: key.tenant.to_string(),
+            server: text(&key.server),
+            error_type: if key.outcome == Outcome::Ok.name() {
+                String::new()
+            } else {
+                key.outcome.to_owned()
+            },
+        };
+        let bytes = |direction| {
+            let labels = ByteLabels { tenant: key.tenant.to_string(), server: text(&key.server), direction };
+            self.bytes.get_or_create(&labels).clone()
+        };
+        Series {
+            duration: self.durations.get_or_create(&labels).clone(),
+            bytes_in: bytes("in"),
+            bytes_out: bytes("out"),
+        }
     }
 
     /// As OpenMetrics text; what is a state and not an event is read now.
     pub(crate) fn render(&self, hub: &Hub, store: &Store) -> String {
         for upstream in hub.tenants.values().flat_map(|tenant| tenant.upstreams.values()) {
-            let labels = ServerLabels { tenant: upstream.tenant.to_string(), server: upstream.name.to_string() };
+            let labels =
+                ServerLabels { tenant: upstream.tenant.to_string(), server: upstream.name.to_string() };
             self.up.get_or_create(&labels).set(i64::from(upstream.state() == State::Ready));
             self.restarts.get_or_create(&labels).set(upstream.restarts().into());
         }
