@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hyper::Uri;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -76,7 +77,7 @@ pub(crate) struct Options {
     json: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scenario {
     /// `echo` with a short text.
@@ -195,6 +196,18 @@ pub(crate) async fn probe(plan: &Plan, limit: Duration) -> Result<()> {
         answered
     };
     timeout(limit, once).await.map_err(|_| format!("no answer within {limit:?}"))?
+}
+
+/// Lists the tools and names the first that can be called with nothing.
+pub(crate) async fn first_tool_without_arguments(list: &Plan) -> Result<String> {
+    let mut worker = Worker::connect(list, 0).await?;
+    worker.connection.send(worker.requests.stamped(worker.id, None)).await?;
+    let message: Value = serde_json::from_slice(&worker.connection.receive().await?.message()?)?;
+    worker.end().await;
+    let tools = message["result"]["tools"].as_array().ok_or("no list of tools")?;
+    let free = tools.iter().find(|tool| tool["inputSchema"]["required"].as_array().is_none_or(Vec::is_empty));
+    let name = free.and_then(|tool| tool["name"].as_str());
+    Ok(name.ok_or("every tool needs arguments")?.to_owned())
 }
 
 /// What the workers and the clock share; all on one thread.

@@ -3,12 +3,12 @@
 use clap::ValueEnum;
 use hyper::Uri;
 use memchr::memmem;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Plan, Scenario};
 use crate::text;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Era {
     /// 2026-07-28: every request stands for itself.
