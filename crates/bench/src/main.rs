@@ -17,6 +17,8 @@ mod run;
 mod text;
 mod upstream;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 
@@ -45,8 +47,18 @@ enum Part {
     Run(run::Options),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().part {
+fn main() -> ExitCode {
+    match start(Cli::parse().part) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("puerto-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(part: Part) -> Result<()> {
+    match part {
         // One thread for the parts around the gateway: they leave the other cores to it.
         Part::Upstream(options) => one_thread()?.block_on(upstream::serve(options)),
         Part::Load(options) => one_thread()?.block_on(load::main(options)),

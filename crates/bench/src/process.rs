@@ -18,8 +18,6 @@ use crate::Result;
 
 /// How long a process may take to say that it listens.
 const START: Duration = Duration::from_secs(10);
-/// How long a process may take to end once asked, before it is killed.
-const STOP: Duration = Duration::from_secs(3);
 
 /// The CPU time that `pids` have used so far, together.
 pub(crate) fn cpu(pids: &[u32]) -> Result<Duration> {
@@ -101,13 +99,20 @@ impl Process {
     /// Starts one of our own parts and waits for the URL it prints.
     pub(crate) async fn start_listening(arguments: &[&str]) -> Result<(Self, String)> {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut process = Self::spawn(command.args(arguments).stdout(Stdio::piped()))?;
-        let mut lines = BufReader::new(process.child.stdout.take().ok_or("no output pipe")?).lines();
-        let line = timeout(START, lines.next_line()).await??.unwrap_or_default();
-        process._stdout = Some(lines.into_inner().into_inner());
+        let (process, line) = Self::start_printing(command.args(arguments)).await?;
         let url =
             line.strip_prefix("listening ").ok_or_else(|| format!("{arguments:?} did not start: {line}"))?;
         Ok((process, url.to_owned()))
+    }
+
+    /// Starts `command` and waits for the first line that it prints.
+    pub(crate) async fn start_printing(command: &mut Command) -> Result<(Self, String)> {
+        let mut process = Self::spawn(command.stdout(Stdio::piped()))?;
+        let mut lines = BufReader::new(process.child.stdout.take().ok_or("no output pipe")?).lines();
+        let line =
+            timeout(START, lines.next_line()).await.map_err(|_| "it printed nothing")??.unwrap_or_default();
+        process._stdout = Some(lines.into_inner().into_inner());
+        Ok((process, line))
     }
 
     fn spawn(command: &mut Command) -> Result<Self> {
@@ -126,12 +131,6 @@ impl Process {
     /// Whether it has ended by itself, and how.
     pub(crate) fn ended(&mut self) -> Option<String> {
         self.child.try_wait().ok().flatten().map(|status| status.to_string())
-    }
-
-    /// Asks it to end, and ends it if it does not.
-    pub(crate) async fn stop(mut self) {
-        let _ = nix::sys::signal::kill(self.group, Signal::SIGTERM);
-        let _ = timeout(STOP, self.child.wait()).await;
     }
 }
 

@@ -17,7 +17,6 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use hyper::Uri;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -198,18 +197,6 @@ pub(crate) async fn probe(plan: &Plan, limit: Duration) -> Result<()> {
     timeout(limit, once).await.map_err(|_| format!("no answer within {limit:?}"))?
 }
 
-/// Lists the tools and names the first that can be called with nothing.
-pub(crate) async fn first_tool_without_arguments(list: &Plan) -> Result<String> {
-    let mut worker = Worker::connect(list, 0).await?;
-    worker.connection.send(worker.requests.stamped(worker.id, None)).await?;
-    let message: Value = serde_json::from_slice(&worker.connection.receive().await?.message()?)?;
-    worker.end().await;
-    let tools = message["result"]["tools"].as_array().ok_or("no list of tools")?;
-    let free = tools.iter().find(|tool| tool["inputSchema"]["required"].as_array().is_none_or(Vec::is_empty));
-    let name = free.and_then(|tool| tool["name"].as_str());
-    Ok(name.ok_or("every tool needs arguments")?.to_owned())
-}
-
 /// What the workers and the clock share; all on one thread.
 #[derive(Default)]
 struct Shared {
@@ -238,14 +225,18 @@ impl Worker {
         Ok(Self { connection, requests, checker: Checker::new(plan), id })
     }
 
-    /// Calls until the end, and returns how long each call within the window took.
+    /// Calls until the end, and returns how long each call took that the window has seen.
     async fn work(mut self, shared: Arc<Shared>) -> Result<Vec<u64>> {
         let mut nanoseconds = Vec::new();
         while !shared.done.load(Relaxed) {
-            let started = Instant::now();
+            let (started, measured) = (Instant::now(), shared.measuring.load(Relaxed));
             self.call().await?;
-            if shared.measuring.load(Relaxed) {
+            let in_window = shared.measuring.load(Relaxed);
+            if in_window {
                 shared.calls.fetch_add(1, Relaxed);
+            }
+            // What the window's end found waiting counts too, or the slowest calls would be left out.
+            if in_window || measured {
                 nanoseconds.push(u64::try_from(started.elapsed().as_nanos())?);
             }
         }

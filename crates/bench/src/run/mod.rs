@@ -1,182 +1,157 @@
-//! The whole comparison: the same calls directly, through the bare proxy, through Puerto and
-//! through its peers, in rounds that take turns, with medians over the rounds.
+//! The whole comparison: Puerto beside a bare pass-through and beside other proxies.
 //!
-//! What a contestant cannot do is in the table with the reason, never left out.
+//! Every round measures every case with every contestant in turn, so that what else the machine
+//! does falls on all of them; the table shows medians over the rounds. Ratios are taken within a
+//! round. Puerto and the pass-through start afresh every round, slow starters once.
 
-mod case;
-mod contestant;
-mod hub;
-mod start;
+mod alone;
+mod rows;
+mod stage;
 mod table;
-mod world;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::load::{Plan, Report, Scenario, measure};
+use crate::load::{self, Report};
 use crate::{Result, process};
-use case::Case;
-use contestant::{Contestant, Kind};
-use table::{Outcome, Row};
-use world::World;
+use rows::{Kind, ROWS, Row, Setup};
+use stage::{Contestant, Stage};
+
+/// How long a contestant may take to answer its first call.
+const READY: Duration = Duration::from_secs(30);
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The release binary of Puerto.
+    /// The puerto binary to measure.
     #[arg(long)]
-    puerto: Option<PathBuf>,
-    /// Where peers are installed: environments with `bin/fastmcp` and `bin/mcp-proxy` in them.
-    #[arg(long)]
-    peers: Option<PathBuf>,
-    /// Short windows: enough to see that everything works, not to quote.
+    puerto: PathBuf,
+    /// One round of short windows, to see that it works.
     #[arg(long)]
     quick: bool,
-    /// Only the cases whose names contain this.
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Where `peers/install` installed the other proxies.
+    #[arg(long)]
+    peers: Option<PathBuf>,
     /// Write the table to this file too.
     #[arg(long)]
     out: Option<PathBuf>,
 }
 
-/// What every part of the comparison needs to know.
-struct Setting {
-    puerto: Option<PathBuf>,
-    fastmcp: Option<PathBuf>,
-    mcp_proxy: Option<PathBuf>,
-    /// Where configurations, stores and logs go; removed at the end.
-    directory: tempfile::TempDir,
+/// How long everything takes.
+#[derive(Clone, Copy)]
+struct Pace {
     rounds: usize,
     window: Duration,
     warm_up: Duration,
+    cold_starts: usize,
+}
+
+impl Pace {
+    fn new(quick: bool) -> Self {
+        let warm_up = Duration::from_millis(300);
+        match quick {
+            true => Self { rounds: 1, window: Duration::from_secs(1), warm_up, cold_starts: 3 },
+            false => Self { rounds: 3, window: Duration::from_secs(2), warm_up, cold_starts: 9 },
+        }
+    }
+}
+
+/// One case with one contestant in one round.
+#[derive(Clone)]
+struct Measured {
+    report: Report,
+    /// Resident memory before the first call of this case.
+    rss_before: u64,
+}
+
+/// One case with one contestant, all rounds.
+struct Cell {
+    row: &'static Row,
+    kind: Kind,
+    rounds: Vec<Option<Measured>>,
+    /// Why a round is missing.
+    reason: Option<String>,
 }
 
 pub(crate) async fn main(options: Options) -> Result<()> {
+    // Leaving by return ends what was started; leaving by signal would not.
     tokio::select! {
-        table = compare(&options) => {
-            let table = table?;
-            println!("{table}");
-            if let Some(out) = &options.out {
-                std::fs::write(out, table)?;
-            }
-            Ok(())
-        }
-        // Dropping the comparison ends every process that it started.
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        result = compare(&options) => result,
+        _ = tokio::signal::ctrl_c() => Err("stopped".into()),
     }
 }
 
-async fn compare(options: &Options) -> Result<String> {
-    let (rounds, window, warm_up) = if options.quick { (3, 1000, 300) } else { (5, 4000, 1000) };
-    let peers = options.peers.as_deref();
-    let setting = Setting {
-        puerto: options.puerto.as_deref().map(std::path::absolute).transpose()?,
-        fastmcp: contestant::find(peers, "fastmcp")?,
-        mcp_proxy: contestant::find(peers, "mcp-proxy")?,
-        directory: tempfile::tempdir()?,
-        rounds,
-        window: Duration::from_millis(window),
-        warm_up: Duration::from_millis(warm_up),
-    };
-    let mut rows = Vec::new();
-    for case in case::CASES.iter().filter(|case| case.name.contains(&options.only)) {
-        eprintln!("{}", case.name);
-        rows.extend(run(case, &setting).await?);
+async fn compare(options: &Options) -> Result<()> {
+    let pace = Pace::new(options.quick);
+    let puerto = options.puerto.canonicalize().map_err(|error| format!("no puerto to measure: {error}"))?;
+    if let Some(folder) = options.out.as_deref().and_then(Path::parent) {
+        fs::create_dir_all(folder)?;
     }
-    for measured in [start::IDLE, start::COLD] {
-        if measured.contains(&options.only) {
-            eprintln!("{measured}");
-            rows.extend(start::run(measured, &setting).await?);
+    let stage = Stage::start(puerto.clone(), options.peers.as_deref()).await?;
+    let mut cells = Vec::new();
+    for round in 0..pace.rounds {
+        for setup in Setup::ALL {
+            eprintln!("round {} of {}: {}", round + 1, pace.rounds, setup.name());
+            measure_setup(&stage, setup, round, pace, &mut cells).await;
         }
     }
-    Ok(table::render(&rows, rounds, setting.window))
+    drop(stage);
+    eprintln!("idle memory and cold start");
+    let alone = alone::measure(&puerto, pace.cold_starts).await;
+    let text = table::markdown(&cells, &alone, pace);
+    println!("{text}");
+    if let Some(out) = &options.out {
+        fs::write(out, text).map_err(|error| format!("could not write {}: {error}", out.display()))?;
+    }
+    Ok(())
 }
 
-/// One case: its world, all contestants in it, and the rounds.
-async fn run(case: &Case, setting: &Setting) -> Result<Vec<Row>> {
-    let world = World::start(case.world).await?;
-    let mut contestants = Vec::new();
-    for kind in Kind::ALL {
-        contestants.push(enter(kind, case, &world, setting).await);
-    }
-    for round in 0..setting.rounds {
-        for turn in 0..contestants.len() {
-            // Another one begins each round, so that nobody always follows the slowest.
-            let number = (round + turn) % contestants.len();
-            contestants[number].measure(case, setting).await;
+/// Measures all cases of one setup once.
+async fn measure_setup(stage: &Stage, setup: Setup, round: usize, pace: Pace, cells: &mut Vec<Cell>) {
+    let mut fresh = Vec::new();
+    for kind in [Kind::Passthrough, Kind::Puerto] {
+        if setup.kinds().contains(&kind) {
+            fresh.push((kind, stage.fresh(setup, kind).await));
         }
     }
-    let mut outcomes = Vec::new();
-    for entrant in contestants {
-        outcomes.push((entrant.kind, entrant.leave(case).await));
+    let mut all: Vec<(Kind, &Result<Contestant>)> = fresh.iter().map(|(kind, one)| (*kind, one)).collect();
+    all.extend(stage.peers(setup));
+    if round % 2 == 1 {
+        all.reverse();
     }
-    Ok(table::rows(case, &outcomes))
-}
-
-/// A contestant in a case: running, or out with a reason.
-struct Entrant {
-    kind: Kind,
-    running: Result<Contestant>,
-    /// Resident memory before the first large call.
-    base: u64,
-    reports: Vec<Report>,
-}
-
-async fn enter(kind: Kind, case: &Case, world: &World, setting: &Setting) -> Entrant {
-    let prepared = async {
-        let mut contestant = Contestant::start(kind, world, setting).await?;
-        contestant.ready(&plan(case, setting, &contestant)).await?;
-        if case.scenario == Scenario::Payload {
-            // What is set up by calls of any size is not what large ones cost.
-            let small = Plan {
-                scenario: Scenario::Call,
-                tool: "echo".to_owned(),
-                ..plan(case, setting, &contestant)
+    for row in ROWS.iter().filter(|row| row.setup == setup) {
+        for (kind, contestant) in &all {
+            let outcome = match contestant {
+                Ok(contestant) => measure(row, contestant, pace).await,
+                Err(error) => Err(error.to_string().into()),
             };
-            measure(&small, &[]).await?;
-        }
-        let base = process::rss(&[contestant.pid])?;
-        Ok::<_, crate::Error>((contestant, base))
-    };
-    let (running, base) = match prepared.await {
-        Ok((contestant, base)) => (Ok(contestant), base),
-        Err(error) => (Err(error), 0),
-    };
-    Entrant { kind, running, base, reports: Vec::new() }
-}
-
-impl Entrant {
-    async fn measure(&mut self, case: &Case, setting: &Setting) {
-        let Ok(contestant) = &mut self.running else { return };
-        match measure(&plan(case, setting, contestant), &[contestant.pid]).await {
-            Ok(report) => self.reports.push(report),
-            Err(error) => self.running = Err(error),
-        }
-    }
-
-    async fn leave(self, case: &Case) -> Outcome {
-        match self.running {
-            Ok(contestant) => {
-                contestant.stop().await;
-                Outcome::new(&self.reports, self.base, case.connections)
-            }
-            Err(error) => Outcome::Absent(error.to_string()),
+            keep(cells, row, *kind, outcome);
         }
     }
 }
 
-fn plan(case: &Case, setting: &Setting, contestant: &Contestant) -> Plan {
-    Plan {
-        url: contestant.url.clone(),
-        scenario: case.scenario,
-        era: case.era,
-        connections: case.connections,
-        window: setting.window,
-        warm_up: setting.warm_up,
-        tool: case.scenario.tool().to_owned(),
-        bytes: case.bytes,
-        expect: (case.scenario == Scenario::List).then(|| case.world.tools_listed()),
+async fn measure(row: &Row, contestant: &Contestant, pace: Pace) -> Result<Measured> {
+    let pids = [contestant.process.pid()];
+    let plan = row.plan(contestant.url.clone(), pace);
+    let rss_before = process::rss(&pids)?;
+    let report = load::measure(&plan, &pids).await?;
+    Ok(Measured { report, rss_before })
+}
+
+fn keep(cells: &mut Vec<Cell>, row: &'static Row, kind: Kind, outcome: Result<Measured>) {
+    let found = cells.iter().position(|cell| cell.row.name == row.name && cell.kind == kind);
+    let at = found.unwrap_or_else(|| {
+        cells.push(Cell { row, kind, rounds: Vec::new(), reason: None });
+        cells.len() - 1
+    });
+    match outcome {
+        Ok(measured) => cells[at].rounds.push(Some(measured)),
+        Err(error) => {
+            eprintln!("  {}, {}: {error}", row.name, kind.name());
+            cells[at].rounds.push(None);
+            cells[at].reason = Some(error.to_string());
+        }
     }
 }
