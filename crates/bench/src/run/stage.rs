@@ -1,0 +1,203 @@
+//! Starts the servers and the contestants, and waits until each of them answers.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use hyper::Uri;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+use super::READY;
+use super::rows::{Kind, LIST_TOOLS, SERVER_TOOLS, SERVERS, Setup};
+use crate::Result;
+use crate::load::{self, Era, Plan, Scenario};
+use crate::process::Process;
+
+/// How long one attempt at a first call may take, and the pause before the next one.
+const ATTEMPT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
+
+const FASTMCP: &str = "import sys
+from fastmcp.server import create_proxy
+proxy = create_proxy(sys.argv[1])
+proxy.run(transport='http', host='127.0.0.1', port=int(sys.argv[2]), show_banner=False, log_level='ERROR')
+";
+
+/// Something that answers calls. Ends when dropped.
+pub(super) struct Contestant {
+    pub(super) url: Uri,
+    pub(super) process: Process,
+    /// Where it keeps its files.
+    _dir: TempDir,
+}
+
+/// What runs all the time.
+pub(super) struct Stage {
+    puerto: PathBuf,
+    bench: String,
+    /// The servers: of calls, of the long list, of the crowd, and the one that hangs.
+    calls: (Process, String),
+    list: (Process, String),
+    crowd: (Process, String),
+    hang: (Process, String),
+    fastmcp: Result<Contestant>,
+    fastmcp_list: Result<Contestant>,
+    mcp_proxy: Result<Contestant>,
+}
+
+impl Stage {
+    pub(super) async fn start(puerto: PathBuf, peers: Option<&Path>) -> Result<Self> {
+        let bench = std::env::current_exe()?.to_string_lossy().into_owned();
+        let (list_tools, server_tools) = (LIST_TOOLS.to_string(), SERVER_TOOLS.to_string());
+        let calls = Process::start_listening(&["upstream"]).await?;
+        let list = Process::start_listening(&["upstream", "--tools", &list_tools]).await?;
+        let crowd = Process::start_listening(&["upstream", "--tools", &server_tools]).await?;
+        let hang = Process::start_listening(&["upstream", "--hang-list"]).await?;
+        eprintln!("starting the other proxies");
+        let (fastmcp, fastmcp_list, mcp_proxy) = tokio::join!(
+            fastmcp(peers, &calls.1, Setup::Http),
+            fastmcp(peers, &list.1, Setup::List),
+            mcp_proxy(peers, &bench),
+        );
+        Ok(Self { puerto, bench, calls, list, crowd, hang, fastmcp, fastmcp_list, mcp_proxy })
+    }
+
+    /// The contestants of `setup` that run all the time.
+    pub(super) fn peers(&self, setup: Setup) -> Vec<(Kind, &Result<Contestant>)> {
+        match setup {
+            Setup::Http | Setup::Large => vec![(Kind::FastMcp, &self.fastmcp)],
+            Setup::List => vec![(Kind::FastMcp, &self.fastmcp_list)],
+            Setup::Crowd => Vec::new(),
+            Setup::Stdio => vec![(Kind::McpProxy, &self.mcp_proxy)],
+        }
+    }
+
+    /// A new Puerto, or a new pass-through.
+    pub(super) async fn fresh(&self, setup: Setup, kind: Kind) -> Result<Contestant> {
+        let contestant = match kind {
+            Kind::Puerto => self.puerto(setup).await?,
+            _ => self.passthrough(setup).await?,
+        };
+        ready(contestant, Era::Modern, setup.tools()).await
+    }
+
+    async fn passthrough(&self, setup: Setup) -> Result<Contestant> {
+        let stdio = ["passthrough", "--stdio", &self.bench, "upstream", "--stdio"];
+        let (process, url) = match setup {
+            Setup::Stdio => Process::start_listening(&stdio).await?,
+            Setup::List => Process::start_listening(&["passthrough", "--to", &self.list.1]).await?,
+            _ => Process::start_listening(&["passthrough", "--to", &self.calls.1]).await?,
+        };
+        Ok(Contestant { url: url.parse()?, process, _dir: TempDir::new()? })
+    }
+
+    async fn puerto(&self, setup: Setup) -> Result<Contestant> {
+        let http = |url: &str| json!({"transport": "http", "url": url});
+        let servers: Value = match setup {
+            Setup::Http | Setup::Large => json!({"bench": http(&self.calls.1)}),
+            Setup::List => json!({"bench": http(&self.list.1)}),
+            Setup::Stdio => json!({"bench": {"command": self.bench, "args": ["upstream", "--stdio"]}}),
+            Setup::Crowd => {
+                let server = |number: usize| {
+                    let url = if number + 1 == SERVERS { &self.hang.1 } else { &self.crowd.1 };
+                    (format!("server-{number:02}"), http(url))
+                };
+                (0..SERVERS).map(server).collect::<serde_json::Map<_, _>>().into()
+            }
+        };
+        let path = if setup == Setup::Crowd { "/mcp/default" } else { "/mcp/default/bench" };
+        let config = json!({"version": "1.0.0", "tenants": {"default": {"servers": servers}}});
+        puerto_up(&self.puerto, Some(&config), path).await
+    }
+}
+
+/// Starts Puerto in a directory of its own, with `config` or with the configuration it brings along.
+pub(super) async fn puerto_up(puerto: &Path, config: Option<&Value>, path: &str) -> Result<Contestant> {
+    let dir = TempDir::new()?;
+    let mut command = Command::new(puerto);
+    command.args(["up", "--port", "0"]).current_dir(dir.path()).env_remove("PUERTO_CONFIG");
+    if let Some(config) = config {
+        let file = dir.path().join("bench.json");
+        fs::write(&file, config.to_string())?;
+        command.arg("--config").arg(file);
+    }
+    let (process, line) = Process::start_printing(command.stderr(Stdio::null())).await?;
+    let address = line.split_whitespace().find(|word| word.starts_with("http://"));
+    let address = address.ok_or_else(|| format!("puerto did not start: {line:?}"))?;
+    Ok(Contestant { url: format!("{address}{path}").parse()?, process, _dir: dir })
+}
+
+async fn fastmcp(peers: Option<&Path>, to: &str, setup: Setup) -> Result<Contestant> {
+    let python = installed(peers, "modern/bin/python")?;
+    let (dir, port) = (TempDir::new()?, free_port()?);
+    let script = dir.path().join("proxy.py");
+    fs::write(&script, FASTMCP)?;
+    let mut command = Command::new(python);
+    command.arg(script).args([to, &port.to_string()]);
+    ready(started(command, dir, port)?, Era::Modern, setup.tools()).await
+}
+
+/// mcp-proxy offers a program over HTTP; it does not forward from HTTP to HTTP.
+async fn mcp_proxy(peers: Option<&Path>, bench: &str) -> Result<Contestant> {
+    let program = installed(peers, "legacy/bin/mcp-proxy")?;
+    let (dir, port) = (TempDir::new()?, free_port()?);
+    let mut command = Command::new(program);
+    command.args(["--log-level", "ERROR", "--port", &port.to_string(), "--", bench, "upstream", "--stdio"]);
+    ready(started(command, dir, port)?, Era::Legacy, None).await
+}
+
+fn installed(peers: Option<&Path>, program: &str) -> Result<PathBuf> {
+    let path = peers.ok_or("no --peers given")?.join(".cache").join(program);
+    // Not resolved any further: Python finds its environment by the name it is called by.
+    match path.exists() {
+        true => Ok(std::path::absolute(path)?),
+        false => Err("not installed: run peers/install".into()),
+    }
+}
+
+fn started(mut command: Command, dir: TempDir, port: u16) -> Result<Contestant> {
+    let process = Process::start(command.current_dir(dir.path()), &dir.path().join("log"))?;
+    Ok(Contestant { url: format!("http://127.0.0.1:{port}/mcp").parse()?, process, _dir: dir })
+}
+
+/// A port that was free just now, for programs that cannot choose one and say which.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Waits until `contestant` answers a call, or a list of `tools`.
+async fn ready(mut contestant: Contestant, era: Era, tools: Option<usize>) -> Result<Contestant> {
+    let scenario = if tools.is_some() { Scenario::List } else { Scenario::Call };
+    let plan = Plan { era, expect: tools, ..first_call(&contestant, scenario, scenario.tool()) };
+    let deadline = Instant::now() + READY;
+    loop {
+        let Err(error) = load::probe(&plan, ATTEMPT).await else { return Ok(contestant) };
+        if let Some(status) = contestant.process.ended() {
+            return Err(format!("ended while starting: {status}").into());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("not ready within {READY:?}: {error}").into());
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// One call, to see whether `contestant` answers.
+pub(super) fn first_call(contestant: &Contestant, scenario: Scenario, tool: &str) -> Plan {
+    Plan {
+        url: contestant.url.clone(),
+        scenario,
+        era: Era::Modern,
+        connections: 1,
+        window: Duration::ZERO,
+        warm_up: Duration::ZERO,
+        tool: tool.to_owned(),
+        bytes: 0,
+        expect: None,
+    }
+}

@@ -1,0 +1,106 @@
+//! Streamable HTTP of both eras on bare hyper, with just enough checking to notice a gateway that
+//! forgets a header: numbers measured against it are numbers of the protocol.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use super::answer::{Reply, Server, error};
+use super::message::{MODERN, Message};
+use crate::Result;
+
+/// The one legacy session: sessions hold nothing here.
+const SESSION: &str = "bench-session";
+/// The largest request body taken.
+const BODY_MAX: usize = 64 << 20;
+
+type Answer = Response<Full<Bytes>>;
+
+pub(super) async fn serve(listener: TcpListener, server: Server) -> Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let server = server.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(&server, request));
+            // A client that goes away is no news.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(server: &Server, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    let (head, body) = request.into_parts();
+    if head.method != Method::POST {
+        let status =
+            if head.method == Method::DELETE { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
+        return Ok(empty(status));
+    }
+    let Ok(body) = Limited::new(body, BODY_MAX).collect().await else {
+        return Ok(empty(StatusCode::PAYLOAD_TOO_LARGE));
+    };
+    let body = body.to_bytes();
+    let Ok(message) = Message::parse(&body) else {
+        return Ok(json(StatusCode::BAD_REQUEST, error("null", -32700, "not a message")));
+    };
+    if let Err((status, code, reason)) = check(&head.headers, &message) {
+        let id = message.id.map_or("null", |id| id.get());
+        return Ok(json(status, error(id, code, reason)));
+    }
+    let mut answer = match server.answer(&message) {
+        Reply::Now(bytes) => json(StatusCode::OK, bytes),
+        Reply::After(time, bytes) => {
+            tokio::time::sleep(time).await;
+            json(StatusCode::OK, bytes)
+        }
+        Reply::Accepted => empty(StatusCode::ACCEPTED),
+        // Ends with the connection: hyper drops the future when the client leaves.
+        Reply::Never => std::future::pending().await,
+    };
+    if message.method == "initialize" {
+        answer.headers_mut().insert("mcp-session-id", HeaderValue::from_static(SESSION));
+    }
+    Ok(answer)
+}
+
+/// The headers that each era requires.
+fn check(headers: &HeaderMap, message: &Message<'_>) -> Result<(), (StatusCode, i32, &'static str)> {
+    let header = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    if message.is_modern() {
+        let version = header("mcp-protocol-version") == Some(MODERN.as_bytes());
+        let method = header("mcp-method") == Some(message.method.as_bytes());
+        let name =
+            message.method != "tools/call" || header("mcp-name") == Some(message.params.name.as_bytes());
+        return match version && method && name {
+            true => Ok(()),
+            false => Err((StatusCode::BAD_REQUEST, -32020, "headers and body differ")),
+        };
+    }
+    match header("mcp-session-id") {
+        _ if message.method == "initialize" => Ok(()),
+        Some(session) if session == SESSION.as_bytes() => Ok(()),
+        Some(_) => Err((StatusCode::NOT_FOUND, -32000, "session not found")),
+        None => Err((StatusCode::BAD_REQUEST, -32000, "session required")),
+    }
+}
+
+fn json(status: StatusCode, bytes: Vec<u8>) -> Answer {
+    let mut response = Response::new(Full::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn empty(status: StatusCode) -> Answer {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
