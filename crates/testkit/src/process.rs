@@ -32,10 +32,10 @@ impl Process {
         let (kept, mut stderr) = (errors.clone(), child.stderr.take().expect("stderr is piped"));
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
-            while let Ok(1..) = stderr.read(&mut chunk).map(|n| {
-                kept.lock().expect("nobody panics here").push_str(&String::from_utf8_lossy(&chunk[..n]));
-                n
-            }) {}
+            while let Ok(length @ 1..) = stderr.read(&mut chunk) {
+                let text = String::from_utf8_lossy(&chunk[..length]);
+                kept.lock().expect("nobody panics here").push_str(&text);
+            }
         });
         Self { child, lines: Mutex::new(lines), errors }
     }

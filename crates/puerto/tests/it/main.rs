@@ -1,5 +1,5 @@
 //! Tests that drive the real binary.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod check;
 mod clients;
