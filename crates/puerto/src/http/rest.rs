@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Path, Query, State as Shared};
+use axum::extract::{FromRequestParts, Path, Query, State as Shared};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -213,6 +213,19 @@ pub(crate) struct Logs {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Done {
     status: &'static str,
+}
+
+/// A query string; one that does not fit is a problem like any other mistake.
+struct Asked<T>(T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, Refused> {
+        let text = |e: &dyn std::fmt::Display| format!("the query string does not fit: {e}");
+        let query = Query::try_from_uri(&parts.uri);
+        query.map(|Query(query)| Self(query)).map_err(|e| Error::caller(Code::BadRequest, text(&e)).into())
+    }
 }
 
 /// Which tenant a request is about, where its path does not say.
@@ -477,7 +490,7 @@ async fn server_restart(
 async fn server_logs(
     Shared(api): Shared<Api>,
     Path((tenant, name)): Path<(String, String)>,
-    Query(query): Query<Lines>,
+    Asked(query): Asked<Lines>,
 ) -> Answer<Logs> {
     let (_, upstream, ctx) = api.find_server(&tenant, &name)?;
     let count = query.lines.unwrap_or(100).min(LINES_MAX);
@@ -485,7 +498,7 @@ async fn server_logs(
     Ok(Json(Logs { total: lines.len(), lines }))
 }
 
-async fn tools(Shared(api): Shared<Api>, Query(query): Query<InTenant>) -> Answer<Tools> {
+async fn tools(Shared(api): Shared<Api>, Asked(query): Asked<InTenant>) -> Answer<Tools> {
     let mut all = Vec::new();
     for (id, tenant) in &api.hub.tenants {
         if query.tenant.as_ref().is_none_or(|wanted| wanted == id.as_str()) {
@@ -501,7 +514,7 @@ async fn tools(Shared(api): Shared<Api>, Query(query): Query<InTenant>) -> Answe
 async fn tool_call(
     Shared(api): Shared<Api>,
     Path(name): Path<String>,
-    Query(query): Query<InTenant>,
+    Asked(query): Asked<InTenant>,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Answer<Called> {
     let body =
@@ -527,7 +540,7 @@ async fn tool_call(
     Ok(Json(Called { tool: name.to_string(), result }))
 }
 
-async fn records(Shared(api): Shared<Api>, Query(query): Query<RecordsQuery>) -> Answer<Records> {
+async fn records(Shared(api): Shared<Api>, Asked(query): Asked<RecordsQuery>) -> Answer<Records> {
     let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
     let server = query
         .server
