@@ -3,24 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use puerto_core::def::Separator;
 use puerto_core::{Error, Result, ServerName, TenantId, TenantView};
 use tokio::sync::broadcast;
-use tokio::time::Instant;
 
 use crate::catalog::{Catalog, Part};
 use crate::offer::{ListKind, Offer};
-use crate::upstream::{News, State, Upstream};
+use crate::upstream::{News, Upstream};
 
 /// Changes that a slow listener may fall behind; beyond it some are missed, and it is told by the next.
 const CHANGE_QUEUE: usize = 256;
-/// Longest wait of a list for servers that come up for the first time. Clients give up after 30 s for
-/// handshake and list together; what is missing then is announced when it is there.
-const FIRST_OFFERS: Duration = Duration::from_secs(15);
-
 /// Something that clients may want to hear of.
 #[derive(Debug, Clone)]
 pub enum Change {
@@ -158,15 +152,10 @@ impl Tenant {
     /// The catalog, after a bounded wait for servers in scope that come up for the first time. Servers that
     /// are down, stopped or known from before are never waited for.
     pub async fn catalog(&self, server: Option<&ServerName>) -> Arc<Catalog> {
-        let new = |up: &&Arc<Upstream>| {
-            server.is_none_or(|s| s == &up.name)
-                && up.offer().is_none()
-                && matches!(up.state(), State::Idle | State::Starting)
-        };
-        let coming: Vec<_> = self.upstreams.values().filter(new).collect();
+        let in_scope = self.upstreams.values().filter(|up| server.is_none_or(|s| s == &up.name));
+        let coming: Vec<_> = in_scope.filter_map(|up| Some((up, up.awaited_until()?))).collect();
         if !coming.is_empty() {
-            let deadline = Instant::now() + FIRST_OFFERS;
-            futures_util::future::join_all(coming.iter().map(|up| up.first_offer(deadline))).await;
+            futures_util::future::join_all(coming.iter().map(|(up, until)| up.first_offer(*until))).await;
         }
         self.keeper.catalog()
     }

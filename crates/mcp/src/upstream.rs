@@ -28,6 +28,9 @@ use link::Link;
 
 /// Calls that may wait for a free place at one server; beyond it they are refused at once.
 const QUEUE_MAX: usize = 512;
+/// Time that lists give a server to come up for the first time. Servers in Python take up to 1.5 s; clients give
+/// up after 30 s. What is missing then is announced when it is there.
+const FIRST_OFFER: Duration = Duration::from_secs(5);
 
 /// How to reach a server, worked out from its definition.
 pub enum Reach {
@@ -260,6 +263,8 @@ pub struct Upstream {
     confirmed: std::sync::atomic::AtomicBool,
     restarts: AtomicU32,
     ready_since: Mutex<Option<Instant>>,
+    /// When it was first asked to come up; nothing once it has failed to.
+    coming_since: Mutex<Option<Instant>>,
     commands: mpsc::Sender<Command>,
     subscriptions: watch::Subscriptions,
 }
@@ -311,6 +316,7 @@ impl Upstream {
             confirmed: false.into(),
             restarts: AtomicU32::new(0),
             ready_since: Mutex::default(),
+            coming_since: Mutex::new(Some(Instant::now())),
             commands,
             subscriptions: watch::Subscriptions::default(),
         });
@@ -409,18 +415,27 @@ impl Upstream {
             _ => false,
         };
         if wake {
+            if matches!(*self.state.borrow(), State::Idle) {
+                *self.coming_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            }
             self.state.send_replace(State::Starting);
             let _ = self.commands.try_send(Command::Start);
         }
     }
 
-    /// Waits for the first offer of a server that is coming up and has never been seen. A server that is
-    /// down, stopped or already known is not waited for.
-    pub async fn first_offer(&self, deadline: Instant) {
-        if self.offer.load().is_some() {
-            return;
+    /// Until when a list should wait for this server: one that has never been seen and comes up for the first
+    /// time gets a moment. One that is known, stopped, down or slow gets none.
+    pub fn awaited_until(&self) -> Option<Instant> {
+        if self.offer.load().is_some() || !matches!(*self.state.borrow(), State::Idle | State::Starting) {
+            return None;
         }
         self.wake();
+        let since = *self.coming_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map(|since| since + FIRST_OFFER).filter(|until| *until > Instant::now())
+    }
+
+    /// Waits for the first offer.
+    pub async fn first_offer(&self, deadline: Instant) {
         let mut state = self.state.subscribe();
         let coming = state.wait_for(|s| !matches!(s, State::Idle | State::Starting));
         let _ = tokio::time::timeout_at(deadline, coming).await;

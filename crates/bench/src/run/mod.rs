@@ -111,13 +111,11 @@ async fn compare(options: &Options) -> Result<()> {
 /// Measures all cases of one setup once.
 async fn measure_setup(stage: &Stage, setup: Setup, round: usize, pace: Pace, cells: &mut Vec<Cell>) {
     let mut fresh = Vec::new();
-    for kind in [Kind::Passthrough, Kind::Puerto] {
-        if setup.kinds().contains(&kind) {
-            fresh.push((kind, stage.fresh(setup, kind).await));
-        }
+    for kind in setup.fresh() {
+        fresh.push((*kind, stage.fresh(setup, *kind).await));
     }
     let mut all: Vec<(Kind, &Result<Contestant>)> = fresh.iter().map(|(kind, one)| (*kind, one)).collect();
-    all.extend(stage.peers(setup));
+    all.extend(stage.lasting(setup));
     if round % 2 == 1 {
         all.reverse();
     }

@@ -60,12 +60,12 @@ impl Setup {
         }
     }
 
-    pub(super) fn kinds(self) -> &'static [Kind] {
+    /// Who starts anew every round.
+    pub(super) fn fresh(self) -> &'static [Kind] {
         match self {
-            Setup::Http | Setup::Large | Setup::List => &[Kind::Passthrough, Kind::Puerto, Kind::FastMcp],
+            Setup::Http | Setup::Large | Setup::List | Setup::Stdio => &[Kind::Passthrough, Kind::Puerto],
             // Nothing but a hub merges lists.
-            Setup::Crowd => &[Kind::Puerto],
-            Setup::Stdio => &[Kind::Passthrough, Kind::Puerto, Kind::McpProxy],
+            Setup::Crowd => &[],
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::load::{self, Era, Plan, Scenario};
 use crate::process::Process;
 
 /// How long one attempt at a first call may take, and the pause before the next one.
-const ATTEMPT: Duration = Duration::from_secs(10);
+const ATTEMPT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
 
 const FASTMCP: &str = "import sys
@@ -43,8 +43,9 @@ pub(super) struct Stage {
     /// The servers: of calls, of the long list, of the crowd, and the one that hangs.
     calls: (Process, String),
     list: (Process, String),
-    crowd: (Process, String),
-    hang: (Process, String),
+    _crowd: (Process, String),
+    _hang: (Process, String),
+    puerto_crowd: Result<Contestant>,
     fastmcp: Result<Contestant>,
     fastmcp_list: Result<Contestant>,
     mcp_proxy: Result<Contestant>,
@@ -59,20 +60,22 @@ impl Stage {
         let crowd = Process::start_listening(&["upstream", "--tools", &server_tools]).await?;
         let hang = Process::start_listening(&["upstream", "--hang-list"]).await?;
         eprintln!("starting the other proxies");
-        let (fastmcp, fastmcp_list, mcp_proxy) = tokio::join!(
+        let (puerto_crowd, fastmcp, fastmcp_list, mcp_proxy) = tokio::join!(
+            puerto_crowd(&puerto, &crowd.1, &hang.1),
             fastmcp(peers, &calls.1, Setup::Http),
             fastmcp(peers, &list.1, Setup::List),
             mcp_proxy(peers, &bench),
         );
-        Ok(Self { puerto, bench, calls, list, crowd, hang, fastmcp, fastmcp_list, mcp_proxy })
+        let (_crowd, _hang) = (crowd, hang);
+        Ok(Self { puerto, bench, calls, list, _crowd, _hang, puerto_crowd, fastmcp, fastmcp_list, mcp_proxy })
     }
 
     /// The contestants of `setup` that run all the time.
-    pub(super) fn peers(&self, setup: Setup) -> Vec<(Kind, &Result<Contestant>)> {
+    pub(super) fn lasting(&self, setup: Setup) -> Vec<(Kind, &Result<Contestant>)> {
         match setup {
             Setup::Http | Setup::Large => vec![(Kind::FastMcp, &self.fastmcp)],
             Setup::List => vec![(Kind::FastMcp, &self.fastmcp_list)],
-            Setup::Crowd => Vec::new(),
+            Setup::Crowd => vec![(Kind::Puerto, &self.puerto_crowd)],
             Setup::Stdio => vec![(Kind::McpProxy, &self.mcp_proxy)],
         }
     }
@@ -97,31 +100,34 @@ impl Stage {
     }
 
     async fn puerto(&self, setup: Setup) -> Result<Contestant> {
-        let http = |url: &str| json!({"transport": "http", "url": url});
-        let servers: Value = match setup {
-            Setup::Http | Setup::Large => json!({"bench": http(&self.calls.1)}),
-            Setup::List => json!({"bench": http(&self.list.1)}),
+        let servers = match setup {
+            Setup::List => json!({"bench": {"transport": "http", "url": self.list.1}}),
             Setup::Stdio => json!({"bench": {"command": self.bench, "args": ["upstream", "--stdio"]}}),
-            Setup::Crowd => {
-                let server = |number: usize| {
-                    let url = if number + 1 == SERVERS { &self.hang.1 } else { &self.crowd.1 };
-                    (format!("server-{number:02}"), http(url))
-                };
-                (0..SERVERS).map(server).collect::<serde_json::Map<_, _>>().into()
-            }
+            _ => json!({"bench": {"transport": "http", "url": self.calls.1}}),
         };
-        let path = if setup == Setup::Crowd { "/mcp/default" } else { "/mcp/default/bench" };
-        let config = json!({"version": "1.0.0", "tenants": {"default": {"servers": servers}}});
-        puerto_up(&self.puerto, Some(&config), path).await
+        puerto_up(&self.puerto, Some(servers), "/mcp/default/bench").await
     }
 }
 
-/// Starts Puerto in a directory of its own, with `config` or with the configuration it brings along.
-pub(super) async fn puerto_up(puerto: &Path, config: Option<&Value>, path: &str) -> Result<Contestant> {
+/// Puerto with many servers, the last of which is at `hang`. It starts once, as a server that does
+/// not come up keeps it busy for a while.
+async fn puerto_crowd(puerto: &Path, crowd: &str, hang: &str) -> Result<Contestant> {
+    let server = |number: usize| {
+        let url = if number + 1 == SERVERS { hang } else { crowd };
+        (format!("server-{number:02}"), json!({"transport": "http", "url": url}))
+    };
+    let servers = (0..SERVERS).map(server).collect::<serde_json::Map<_, _>>();
+    let contestant = puerto_up(puerto, Some(servers.into()), "/mcp/default").await?;
+    ready(contestant, Era::Modern, Setup::Crowd.tools()).await
+}
+
+/// Starts Puerto in a directory of its own, with `servers` or with the configuration it brings along.
+pub(super) async fn puerto_up(puerto: &Path, servers: Option<Value>, path: &str) -> Result<Contestant> {
     let dir = TempDir::new()?;
     let mut command = Command::new(puerto);
     command.args(["up", "--port", "0"]).current_dir(dir.path()).env_remove("PUERTO_CONFIG");
-    if let Some(config) = config {
+    if let Some(servers) = servers {
+        let config = json!({"version": "1.0.0", "tenants": {"default": {"servers": servers}}});
         let file = dir.path().join("bench.json");
         fs::write(&file, config.to_string())?;
         command.arg("--config").arg(file);

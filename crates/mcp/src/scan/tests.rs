@@ -29,6 +29,14 @@ proptest! {
     }
 
     #[test]
+    fn long_strings_end_at_their_quote(parts in prop::collection::vec(prop_oneof!["[a-z ]{0,90}", Just("\\\\".to_owned()), Just("\\\"".to_owned()), Just("\\n".to_owned())], 0..60)) {
+        let string = format!("\"{}\"", parts.concat());
+        let text = format!("{string},\"tail\":\"{}\"", "x".repeat(100));
+        prop_assert_eq!(Scanner::new(text.as_bytes()).value().unwrap().range(), 0..string.len());
+        prop_assert!(Scanner::new(&string.as_bytes()[..string.len() - 1]).value().is_err());
+    }
+
+    #[test]
     fn members_are_found_as_serde_finds_them(value in json()) {
         let serde_json::Value::Object(map) = &value else { return Ok(()) };
         let text = serde_json::to_string(&value).unwrap();

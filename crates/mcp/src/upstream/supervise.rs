@@ -64,6 +64,7 @@ pub(super) async fn supervise(
             End::Broken(why) => {
                 failures = if began.elapsed() >= HEALTHY { 1 } else { failures + 1 };
                 upstream.log.push(format!("puerto: {why}"));
+                *upstream.coming_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
                 if failures > upstream.rules.max_retries {
                     tracing::error!(tenant = %upstream.tenant, server = %upstream.name, why, "server has failed");
                     upstream.set(State::Failed { why, since: Instant::now() });
