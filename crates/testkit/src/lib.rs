@@ -1,6 +1,8 @@
 //! Drives the real binary in tests, and brings servers to point it at. A test starts what it needs, asks,
 //! and compares; everything that was started ends with the value that stands for it.
 
+#![allow(clippy::needless_pass_by_value, reason = "a test reads best with json!(...) as an argument")]
+
 pub mod http;
 pub mod hub;
 pub mod peers;
@@ -9,7 +11,7 @@ pub mod process;
 pub use hub::{Hub, Session};
 pub use peers::{Fixture, odd, peer, root, scripted, scripted_http};
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait for a condition. Generous: the machines that run tests are small and shared.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,7 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
     reason = "the one place where a test waits: for a condition, with an end"
 )]
 pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
+    let began = std::time::Instant::now();
     loop {
         if let Some(value) = condition() {
             return value;

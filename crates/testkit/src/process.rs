@@ -32,10 +32,9 @@ impl Process {
         let (kept, mut stderr) = (errors.clone(), child.stderr.take().expect("stderr is piped"));
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
-            while let Ok(1..) = stderr.read(&mut chunk).map(|n| {
-                kept.lock().expect("nobody panics here").push_str(&String::from_utf8_lossy(&chunk[..n]));
-                n
-            }) {}
+            while let Ok(read @ 1..) = stderr.read(&mut chunk) {
+                kept.lock().expect("nobody panics here").push_str(&String::from_utf8_lossy(&chunk[..read]));
+            }
         });
         Self { child, lines: Mutex::new(lines), errors }
     }
