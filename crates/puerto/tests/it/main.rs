@@ -1,5 +1,6 @@
 //! Tests that drive the real binary.
 #![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::needless_pass_by_value, reason = "a test reads best with json!(...) as an argument")]
 
 mod check;
 mod clients;
