@@ -97,8 +97,11 @@ fn only_this_machine_is_served() {
         std::fs::write(dir.path().join("c.json"), config).unwrap();
         puerto_testkit::hub::command(PUERTO.as_ref(), dir.path(), &["up", "--config", "c.json"])
     };
-    let (code, _, err) = refused(r#"{"tenants":{"default":{}},"gateway":{"host":"0.0.0.0"}}"#);
-    assert!(code == 1 && err.contains("loopback") && err.contains("tunnel"), "{err}");
+    for host in ["0.0.0.0", "::", "[::]"] {
+        let (code, _, err) =
+            refused(&format!(r#"{{"tenants":{{"default":{{}}}},"gateway":{{"host":"{host}","port":0}}}}"#));
+        assert!(code == 1 && err.contains("loopback") && err.contains("tunnel"), "{host}: {err}");
+    }
 }
 
 #[test]
@@ -326,5 +329,15 @@ fn built_in_servers_serve_both_eras_over_http() {
         }
         server.terminate();
         assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_hub_that_is_told_to_end_ends_well() {
+    for signal in ["-TERM", "-INT"] {
+        let mut hub = Hub::with_servers(PUERTO, &json!({"monitor": {"builtin": "monitor"}}));
+        let told = Command::new("kill").args([signal, &hub.process.pid().to_string()]).status();
+        assert!(told.unwrap().success());
+        assert_eq!(at_once("the end", || hub.process.wait()).code(), Some(0), "{signal}");
     }
 }
