@@ -14,7 +14,7 @@ use puerto_core::Error;
 use puerto_core::def::{HubDef, LogLevel, LoggingDef};
 
 use crate::cli::ConfigArg;
-use crate::config::{self, DEFAULT, Origin};
+use crate::config::{self, Origin};
 use crate::out;
 
 /// The environment, read here and handed down as a function.
@@ -22,13 +22,16 @@ pub(crate) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// What the configuration is called where there is no file.
+pub(crate) const BUILT_IN: &str = "built in; there is no config/servers.json";
+
 /// Loads the configuration that a command runs with; answers it and what to call it. What is wrong with
 /// it is shown in full.
 pub(crate) fn load(given: &ConfigArg) -> Result<(HubDef, String), ExitCode> {
     let origin = config::locate(given.config.as_deref(), &env);
     let name = match &origin {
         Origin::File(path) => path.display().to_string(),
-        Origin::Builtin => format!("built in; there is no {DEFAULT}"),
+        Origin::Builtin => BUILT_IN.to_owned(),
     };
     let (problems, loaded) = match config::load_from(&origin, &env) {
         Ok(loaded) => (loaded.warnings, Some(loaded.def)),

@@ -1,7 +1,7 @@
 //! Drives the real binary in tests, and brings servers to point it at. A test starts what it needs, asks,
 //! and compares; everything that was started ends with the value that stands for it.
 
-#![allow(clippy::needless_pass_by_value, reason = "a test reads best with json!(...) as an argument")]
+#![allow(clippy::needless_pass_by_value, reason = "a test reads better with its JSON in place")]
 
 pub mod http;
 pub mod hub;

@@ -32,8 +32,9 @@ impl Process {
         let (kept, mut stderr) = (errors.clone(), child.stderr.take().expect("stderr is piped"));
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
-            while let Ok(read @ 1..) = stderr.read(&mut chunk) {
-                kept.lock().expect("nobody panics here").push_str(&String::from_utf8_lossy(&chunk[..read]));
+            while let Ok(length @ 1..) = stderr.read(&mut chunk) {
+                let text = String::from_utf8_lossy(&chunk[..length]);
+                kept.lock().expect("nobody panics here").push_str(&text);
             }
         });
         Self { child, lines: Mutex::new(lines), errors }

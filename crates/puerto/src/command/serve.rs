@@ -9,7 +9,7 @@ use puerto_core::{Code, Error, Result, Secret};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::up::{bind, edge, told_to_stop};
+use super::up::{Stop, bind, edge};
 use super::{failed, start_logging};
 use crate::cli::Builtin;
 use crate::compose;
@@ -48,6 +48,7 @@ pub(crate) async fn run(
 }
 
 async fn alone(name: BuiltinName, options: OptionsDef, http: Option<&str>) -> Result<()> {
+    let mut told = Stop::heard()?;
     // What is wrong with the options is said at once, and not first to the client.
     let checked = options.clone();
     let opened = tokio::task::spawn_blocking(move || {
@@ -93,7 +94,7 @@ async fn alone(name: BuiltinName, options: OptionsDef, http: Option<&str>) -> Re
                 Duration::from_secs(10),
             ));
             out::line(format!("serving {} on http://{bound}/mcp/default/{}", name.name(), name.name()));
-            told_to_stop().await;
+            told.told().await;
             works.hub.draining.cancel();
             stop.cancel();
             let _ = serving.await;

@@ -36,12 +36,16 @@ const OUT_QUEUE: usize = 256;
 
 /// Runs the command.
 pub(crate) async fn run(given: &ConfigArg, tenant: &str, server: Option<&str>, alone: bool) -> ExitCode {
-    let (mut def, _) = match super::load(given) {
+    let (mut def, source) = match super::load(given) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
     // Standard error of a command is shown to nobody or mixed into a client's own log.
     def.logging.level = def.logging.level.max(LogLevel::Warn);
+    if source == super::BUILT_IN {
+        // Clients start commands in `/` or wherever they please: nothing is left behind there.
+        def.store.url = puerto_core::Secret::new("sqlite::memory:");
+    }
     start_logging(&def.logging);
     let base = format!("http://{}:{}", def.gateway.host, def.gateway.port);
     let served = if !alone && hub_runs(&base).await {
@@ -61,13 +65,14 @@ async fn hub_runs(base: &str) -> bool {
 }
 
 async fn by_itself(def: &HubDef, tenant: &str, server: Option<&str>) -> Result<()> {
+    let mut told = super::up::Stop::heard()?;
     let works = compose::start(def, &super::env).await?;
     let endpoint = works.hub.endpoint(Some(tenant), server)?;
     let serving =
         puerto_mcp::door::stdio::serve(works.hub.clone(), endpoint, tokio::io::stdin(), tokio::io::stdout());
     tokio::select! {
         () = serving => {}
-        () = super::up::told_to_stop() => {}
+        () = told.told() => {}
     }
     works.stop().await;
     Ok(())
@@ -89,6 +94,7 @@ async fn join(base: &str, tenant: &str, server: Option<&str>, limit: usize) -> R
     let uri = format!("{base}/mcp/{tenant}{path}")
         .parse()
         .map_err(|_| Error::caller(Code::BadRequest, "the tenant or server cannot stand in a URL"))?;
+    let mut told = super::up::Stop::heard()?;
     let (out, mut lines) = mpsc::channel::<Bytes>(OUT_QUEUE);
     let bridge = Arc::new(Bridge {
         http: client(),
@@ -110,7 +116,7 @@ async fn join(base: &str, tenant: &str, server: Option<&str>, limit: usize) -> R
     let mut tasks = JoinSet::new();
     tokio::select! {
         () = read(&bridge, &mut tasks) => {}
-        () = super::up::told_to_stop() => {}
+        () = told.told() => {}
     }
     bridge.end().await;
     tasks.shutdown().await;

@@ -11,6 +11,7 @@ use puerto_mcp::hub::Hub;
 use puerto_mcp::offer::ListKind;
 use puerto_mcp::upstream::State;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +45,7 @@ pub(crate) async fn run(given: &ConfigArg, port: Option<u16>) -> ExitCode {
 
 async fn up(def: &HubDef, source: &str) -> Result<()> {
     let began = Instant::now();
+    let mut told = Stop::heard()?;
     // The address first: a second hub on the same port must fail before it starts any server.
     let listeners = listen(&def.gateway).await?;
     let address = listeners[0]
@@ -59,7 +61,7 @@ async fn up(def: &HubDef, source: &str) -> Result<()> {
     ));
     settle(&works.hub).await;
     out::line(table(&works.hub, def, source, address));
-    told_to_stop().await;
+    told.told().await;
     out::error_line("stopping: calls in flight may finish");
     works.hub.draining.cancel();
     stop.cancel();
@@ -151,16 +153,26 @@ fn table(hub: &Hub, def: &HubDef, source: &str, address: SocketAddr) -> String {
     lines.join("\n")
 }
 
-/// Ctrl-C or SIGTERM.
-pub(crate) async fn told_to_stop() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
+/// Ctrl-C or SIGTERM, heard from the moment that this is made.
+pub(crate) struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    /// Begins to hear. Until then a signal ends the process at once, with nothing drained.
+    pub(crate) fn heard() -> Result<Self> {
+        let hear = |kind| {
+            signal(kind).map_err(|e| Error::hub(Code::Internal, "could not listen for signals").inside(e))
+        };
+        Ok(Self { interrupt: hear(SignalKind::interrupt())?, terminate: hear(SignalKind::terminate())? })
+    }
+
+    /// Waits to be told.
+    pub(crate) async fn told(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
     }
 }

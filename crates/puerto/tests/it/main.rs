@@ -1,6 +1,5 @@
 //! Tests that drive the real binary.
-#![allow(missing_docs, clippy::unwrap_used)]
-#![allow(clippy::needless_pass_by_value, reason = "a test reads best with json!(...) as an argument")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod check;
 mod clients;
