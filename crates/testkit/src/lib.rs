@@ -9,7 +9,7 @@ pub mod peers;
 pub mod process;
 
 pub use hub::{Hub, Session};
-pub use peers::{Fixture, odd, peer, root};
+pub use peers::{Fixture, odd, peer, root, scripted, scripted_http};
 
 use std::time::Duration;
 

@@ -74,3 +74,22 @@ pub fn odd(arguments: &[&str]) -> Value {
         .collect();
     json!({"command": "python3", "args": all})
 }
+
+/// The definition of the small server of either era that shows exactly what it received, and waits, hangs or
+/// refuses to start as asked.
+pub fn scripted(arguments: &[&str]) -> Value {
+    let script = root().join("crates/testkit/servers/scripted.py");
+    let all: Vec<_> = std::iter::once(script.to_str().expect("the path is text"))
+        .chain(arguments.iter().copied())
+        .collect();
+    json!({"command": "python3", "args": all})
+}
+
+/// The same server over HTTP, and the definition that reaches it.
+pub fn scripted_http(era: &str) -> (Process, Value) {
+    let script = root().join("crates/testkit/servers/scripted.py");
+    let process = Process::start(Command::new("python3").arg(script).args(["--http", "--era", era]));
+    let line = process.line();
+    let url = line.strip_prefix("listening ").unwrap_or_else(|| panic!("no address in {line:?}"));
+    (process, json!({"url": url}))
+}

@@ -160,3 +160,94 @@ fn progress_reaches_clients_of_both_eras() {
         }
     });
 }
+
+/// Each era that a client can be told to speak, over HTTP and both ways of a pipe, with a process behind.
+fn in_every_era(name: &str, eras: &[&str]) {
+    let servers = json!({"fixture": {"command": Fixture::program(PUERTO), "args": ["--stdio"]}});
+    let hub = Hub::with_servers(PUERTO, &servers);
+    let port: u16 = hub.address.rsplit(':').next().unwrap().parse().unwrap();
+    let file = hub.dir.path().join("stdio.json");
+    let store = format!("sqlite://{}", hub.dir.path().join("alone.db").display());
+    let config = json!({"tenants": {"default": {"servers": servers}}, "gateway": {"port": port}, "store": {"url": store}});
+    std::fs::write(&file, config.to_string()).unwrap();
+    let (url, file) = (format!("http://{}/mcp", hub.address), file.to_str().unwrap());
+    let ways: [&[&str]; 3] = [
+        &["--url", &url],
+        &["--stdio", PUERTO, "stdio", "--config", file],
+        &["--stdio", PUERTO, "stdio", "--alone", "--config", file],
+    ];
+    let asked = [
+        "--progress",
+        "--call",
+        "fixture__echo",
+        r#"{"é":[1,null]}"#,
+        "--call",
+        "fixture__test_tool_with_progress",
+        "{}",
+    ];
+    for era in eras {
+        for way in ways {
+            let done = client(name, &[&["--era", era], &asked[..], way].concat());
+            let what = format!("{era} {way:?}: {done}");
+            let protocol = if *era == "modern" { "2026-07-28" } else { "2025-11-25" };
+            assert_eq!(
+                (&done["protocolVersion"], &done["serverInfo"]["name"]),
+                (&json!(protocol), &json!("puerto")),
+                "{what}"
+            );
+            let counts = ["resources", "resourceTemplates", "prompts"]
+                .map(|kind| done[kind].as_array().unwrap().len());
+            assert_eq!(counts, [3, 1, 5], "{what}");
+            assert!(done["calls"][0]["result"]["content"].to_string().contains('é'), "{what}");
+            assert!(done["calls"][1]["progress"].as_array().unwrap().len() >= 3, "{what}");
+        }
+    }
+}
+
+#[test]
+fn typescript_1_by_every_way() {
+    in_every_era("ts1", &["legacy"]);
+}
+
+#[test]
+fn typescript_2_in_every_era_by_every_way() {
+    in_every_era("ts2", &["modern", "legacy"]);
+}
+
+#[test]
+fn python_1_by_every_way() {
+    in_every_era("py1", &["legacy"]);
+}
+
+#[test]
+fn python_2_in_every_era_by_every_way() {
+    in_every_era("py2", &["modern", "legacy"]);
+}
+
+#[test]
+fn fastmcp_in_every_era_by_every_way() {
+    in_every_era("fastmcp", &["modern", "legacy"]);
+}
+
+/// What the client answers is what the server is told.
+#[test]
+fn answers_reach_the_server_that_asked() {
+    for (name, era) in [("ts1", "legacy"), ("py1", "legacy"), ("ts2", "modern"), ("py2", "modern")] {
+        let fixture = Fixture::start(PUERTO, era);
+        let hub = Hub::with_servers(PUERTO, &json!({"fixture": {"url": fixture.url}}));
+        let url = format!("http://{}/mcp", hub.address);
+        let elicit = ["--call", "fixture__test_elicitation", r#"{"message":"who?"}"#];
+        let sample = ["--call", "fixture__test_sampling", r#"{"prompt":"what?"}"#];
+        let first = ["--era", era, "--answer-questions"];
+        let done = client(name, &[&first[..], &elicit, &sample, &["--url", &url]].concat());
+        assert_eq!(
+            done["questions"],
+            json!(["elicitation/create", "sampling/createMessage"]),
+            "{name}: {done}"
+        );
+        let told =
+            [0, 1].map(|n| done["calls"][n]["result"]["content"][0]["text"].as_str().unwrap_or_default());
+        assert!(told[0].starts_with("User response: action=accept"), "{name}: {done}");
+        assert_eq!(told[1], "LLM response: answer of the model", "{name}: {done}");
+    }
+}

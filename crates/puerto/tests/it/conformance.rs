@@ -49,3 +49,22 @@ fn modern_clients_and_a_shared_modern_process() {
     let program = Fixture::program(PUERTO);
     judge(&json!({"command": program, "args": ["--stdio", "--era", "modern"]}), "2026-07-28", None);
 }
+
+#[test]
+fn legacy_clients_and_a_legacy_server() {
+    let fixture = Fixture::start(PUERTO, "legacy");
+    judge(&json!({"url": fixture.url}), "2025-11-25", None);
+}
+
+#[test]
+fn legacy_clients_and_a_shared_process_of_both_eras() {
+    let program = Fixture::program(PUERTO);
+    let server = json!({"command": program, "args": ["--stdio"]});
+    judge(&server, "2025-11-25", Some("legacy-client-shared-process.yml"));
+}
+
+#[test]
+fn modern_clients_and_a_shared_process_of_both_eras() {
+    let program = Fixture::program(PUERTO);
+    judge(&json!({"command": program, "args": ["--stdio"]}), "2026-07-28", None);
+}

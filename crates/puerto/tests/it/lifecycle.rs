@@ -1,10 +1,12 @@
 //! Servers come, crash and go; lists and other servers do not suffer from it.
 
+use puerto_testkit::peers::client;
 use puerto_testkit::process::{Process, alive_in_group};
-use puerto_testkit::{Hub, odd, wait_until};
+use puerto_testkit::{Hub, odd, root, scripted, wait_until};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::PUERTO;
 
@@ -53,32 +55,6 @@ fn stopping_leaves_no_process() {
 }
 
 #[test]
-fn calls_in_flight_finish_before_it_stops() {
-    let mut hub = Hub::with_servers(PUERTO, &json!({"odd": odd(&[])}));
-    let address = hub.address.clone();
-    let (sent, params) = puerto_testkit::hub::modern_text(
-        "tools/call",
-        json!({"name": "sleep", "arguments": {"seconds": 1.5}}),
-    );
-    let headers = [
-        ("Content-Type", "application/json"),
-        ("MCP-Protocol-Version", "2026-07-28"),
-        ("Mcp-Method", "tools/call"),
-        ("Mcp-Name", "sleep"),
-    ];
-    assert_eq!(params.as_deref(), Some("sleep"));
-    let call = std::thread::spawn(move || {
-        puerto_testkit::http::request(&address, "POST", "/mcp/default/odd", &headers, &sent).response()
-    });
-    wait_until("the call is under way", || {
-        (hub.get("/api/tenants/default").json()["running"].is_null()).then_some(())
-    });
-    hub.process.terminate();
-    assert_eq!(text(&call.join().unwrap()), "slept");
-    assert_eq!(hub.process.wait().code(), Some(0));
-}
-
-#[test]
 fn lists_are_answered_after_a_restart_before_the_server_is_back() {
     let store = json!({"url": "sqlite://kept.db"});
     let config =
@@ -121,8 +97,11 @@ fn only_this_machine_is_served() {
         std::fs::write(dir.path().join("c.json"), config).unwrap();
         puerto_testkit::hub::command(PUERTO.as_ref(), dir.path(), &["up", "--config", "c.json"])
     };
-    let (code, _, err) = refused(r#"{"tenants":{"default":{}},"gateway":{"host":"0.0.0.0"}}"#);
-    assert!(code == 1 && err.contains("loopback") && err.contains("tunnel"), "{err}");
+    for host in ["0.0.0.0", "::", "[::]"] {
+        let (code, _, err) =
+            refused(&format!(r#"{{"tenants":{{"default":{{}}}},"gateway":{{"host":"{host}","port":0}}}}"#));
+        assert!(code == 1 && err.contains("loopback") && err.contains("tunnel"), "{host}: {err}");
+    }
 }
 
 #[test]
@@ -208,4 +187,157 @@ fn a_client_entry_with_puerto_stdio_works() {
     assert_eq!(called["result"]["isError"], false);
     drop(stdin);
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_server_that_cannot_start_again_backs_off_until_it_can() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let dies = dir.path().join("dies");
+    let hub = Hub::with_servers(PUERTO, &json!({"tool": scripted(&["--die-if", dies.to_str().unwrap()])}));
+    let first = hub.get("/api/servers/default/tool").json();
+    std::fs::write(&dies, "").unwrap();
+    hub.call("/mcp", "tool__crash", json!({}));
+    let down = wait_until("it backs off", || {
+        let server = hub.get("/api/servers/default/tool").json();
+        (server["status"] == "backing_off").then_some(server)
+    });
+    assert!(down["error"].is_string() && down["next_try_s"].is_number(), "{down}");
+    std::fs::remove_file(&dies).unwrap();
+    hub.wait_for("default:tool", "ready");
+    let second = hub.get("/api/servers/default/tool").json();
+    assert!(first["pid"] != second["pid"] && second["restarts"].as_u64() >= Some(1), "{second}");
+    assert!(hub.call("/mcp", "tool__raw", json!({}))["result"].is_object());
+}
+
+/// What "at once" may take on a busy machine; every wait that must not be in it is far longer.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// The result, which must come at once.
+#[allow(clippy::disallowed_types, reason = "real time is what is judged here")]
+fn at_once<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let began = std::time::Instant::now();
+    let done = work();
+    assert!(began.elapsed() < AT_ONCE, "{what} took {:?}", began.elapsed());
+    done
+}
+
+#[test]
+fn a_server_that_hangs_is_given_up_and_then_holds_nobody_up() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let hangs = dir.path().join("hangs");
+    std::fs::write(&hangs, "").unwrap();
+    let servers = json!({"good": scripted(&[]), "bad": scripted(&["--hang-if", hangs.to_str().unwrap()])});
+    let config = json!({"tenants": {"default": {"servers": servers}},
+        "orchestrator": {"startup_timeout": 5, "max_retries": 0}});
+    let hub = Hub::start(PUERTO, &config);
+    hub.wait_for("default:good", "ready");
+    hub.wait_for("default:bad", "failed");
+    assert_eq!(at_once("a list", || hub.tool_names("/mcp")).len(), 5);
+    let call = at_once("a call", || hub.call("/mcp", "good__raw", json!({})));
+    assert!(call["result"].is_object(), "{call}");
+    let session = at_once("a handshake", || hub.session("/mcp", "2025-11-25"));
+    assert!(at_once("a ping", || session.ask("ping", json!({}))).response()["result"].is_object());
+    assert_eq!(hub.get("/health").json()["status"], "degraded");
+}
+
+/// A server whose own child outlives it, where only the server itself is told to end.
+#[test]
+fn stopping_ends_what_a_server_has_started() {
+    let script = root().join("crates/testkit/servers/scripted.py");
+    let line = format!("sleep 1000 & exec python3 {}", script.display());
+    let server = json!({"command": "sh", "args": ["-c", line]});
+    let hub = Hub::with_servers(PUERTO, &json!({"one": server, "two": server}));
+    let group = |name: &str| {
+        let server = hub.get(&format!("/api/servers/default/{name}")).json();
+        u32::try_from(server["pid"].as_u64().unwrap()).unwrap()
+    };
+    let (one, two) = (group("one"), group("two"));
+    assert_eq!((alive_in_group(one), alive_in_group(two)), (2, 2), "each has a group of its own");
+    assert_eq!(hub.post("/api/servers/default/one/stop", "").json()["status"], "stopped");
+    // A killed process is gone a moment after the signal that kills it.
+    let gone = |group| wait_until("nothing is left", || (alive_in_group(group) == 0).then_some(()));
+    gone(one);
+    assert_eq!(alive_in_group(two), 2);
+    assert_eq!(hub.stop().0, Some(0));
+    gone(two);
+}
+
+#[test]
+fn a_call_that_is_at_its_server_ends_before_the_hub_does() {
+    let mut hub = Hub::with_servers(PUERTO, &json!({"tool": scripted(&[])}));
+    let go_on = hub.dir.path().join("go on");
+    let answer = std::thread::scope(|scope| {
+        let call = scope.spawn(|| {
+            let params = json!({"name": "tool__wait_for", "arguments": {"path": go_on}});
+            let (text, _) = puerto_testkit::hub::modern_text("tools/call", params);
+            let headers = [
+                ("Content-Type", "application/json"),
+                ("MCP-Protocol-Version", "2026-07-28"),
+                ("Mcp-Method", "tools/call"),
+                ("Mcp-Name", "tool__wait_for"),
+            ];
+            hub.request("POST", "/mcp", &headers, &text).response()
+        });
+        wait_until("the call is at its server", || {
+            let received = text(&hub.call("/mcp", "tool__received", json!({})));
+            received.contains(r#""wait_for""#).then_some(())
+        });
+        hub.process.terminate();
+        wait_until("the hub is stopping", || hub.process.errors().contains("stopping").then_some(()));
+        std::fs::write(&go_on, "").unwrap();
+        call.join().unwrap()
+    });
+    assert_eq!(text(&answer), "it is there");
+    assert_eq!(hub.process.wait().code(), Some(0));
+}
+
+#[test]
+fn open_streams_do_not_hold_up_the_end() {
+    let mut hub = Hub::with_servers(PUERTO, &json!({"odd": odd(&[])}));
+    let session = hub.session("/mcp", "2025-11-25");
+    let mut stream = session.stream();
+    let filter = json!({"notifications": {"toolsListChanged": true}});
+    let mut listen = hub.modern_events("/mcp", "subscriptions/listen", filter);
+    assert_eq!(listen.next_message().unwrap()["method"], "notifications/subscriptions/acknowledged");
+    hub.process.terminate();
+    let last = listen.next_message().expect("the stream ends with its answer");
+    assert_eq!(last["result"]["resultType"], "complete", "{last}");
+    assert_eq!((listen.next_message(), stream.next_message()), (None, None));
+    assert_eq!(at_once("the end", || hub.process.wait()).code(), Some(0));
+}
+
+#[test]
+fn built_in_servers_serve_both_eras_over_http() {
+    let dir = tempfile::TempDir::new().unwrap();
+    std::fs::write(dir.path().join("a.txt"), "hello").unwrap();
+    let url = format!("sqlite://{}", dir.path().join("x.db").display());
+    for (arguments, tool, given) in [
+        (vec!["monitor"], "get_metrics", r#"{"mem":true}"#),
+        (vec!["file", "--root", dir.path().to_str().unwrap()], "read", r#"{"path":"/a.txt"}"#),
+        (vec!["db", "--url", &url, "--writable"], "query", r#"{"sql":"SELECT 1 AS one"}"#),
+    ] {
+        let mut command = Command::new(PUERTO);
+        let mut server =
+            Process::start(command.arg("serve").args(&arguments).args(["--http", "127.0.0.1:0"]));
+        let line = server.line();
+        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+        for (era, protocol) in [("modern", "2026-07-28"), ("legacy", "2025-11-25")] {
+            let done = client("ts2", &["--era", era, "--call", tool, given, "--url", url]);
+            assert_eq!(done["protocolVersion"], protocol, "{done}");
+            let result = &done["calls"][0]["result"];
+            assert!(result["content"].is_array() && result["isError"] != true, "{done}");
+        }
+        server.terminate();
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_hub_that_is_told_to_end_ends_well() {
+    for signal in ["-TERM", "-INT"] {
+        let mut hub = Hub::with_servers(PUERTO, &json!({"monitor": {"builtin": "monitor"}}));
+        let told = Command::new("kill").args([signal, &hub.process.pid().to_string()]).status();
+        assert!(told.unwrap().success());
+        assert_eq!(at_once("the end", || hub.process.wait()).code(), Some(0), "{signal}");
+    }
 }

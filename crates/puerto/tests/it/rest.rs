@@ -1,6 +1,6 @@
 //! The REST interface, walked as a program would.
 
-use puerto_testkit::Hub;
+use puerto_testkit::{Fixture, Hub, scripted};
 use serde_json::{Value, json};
 
 use crate::PUERTO;
@@ -184,4 +184,110 @@ fn the_command_line_asks_a_running_hub() {
     assert!(code == 1 && err.contains("error:") && err.contains("hint:"), "{err}");
     let (code, _, err) = hub.command(&["status", "--url", "http://127.0.0.1:1"]);
     assert!(code == 1 && err.contains("puerto up"), "{err}");
+}
+
+#[test]
+fn what_a_server_writes_to_standard_error_can_be_read() {
+    let hub = Hub::with_servers(PUERTO, &json!({"talker": scripted(&["--say", "here I am"])}));
+    let logs = hub.get("/api/servers/default/talker/logs?lines=5").json();
+    assert!(logs["lines"].to_string().contains("here I am"), "{logs}");
+    assert_eq!(logs["total"], logs["lines"].as_array().unwrap().len());
+    assert_eq!(hub.get("/api/servers/default/talker/logs?lines=0").json()["total"], 0);
+}
+
+#[test]
+fn a_restart_gives_a_new_process_and_stop_none() {
+    let hub = Hub::with_servers(PUERTO, &json!({"tool": scripted(&[])}));
+    let server = || hub.get("/api/servers/default/tool").json();
+    let first = server();
+    assert!(first["pid"].is_u64() && first["stale"] == false, "{first}");
+    assert_eq!(hub.post("/api/servers/default/tool/restart", "").json(), json!({"status": "ready"}));
+    assert_ne!(server()["pid"], first["pid"]);
+    assert_eq!(hub.post("/api/servers/default/tool/stop", "").json(), json!({"status": "stopped"}));
+    assert!(server()["pid"].is_null(), "{}", server());
+    assert_eq!(hub.get("/api/tenants/default").json()["status"], "stopped");
+}
+
+#[test]
+fn an_error_of_a_tool_is_an_answer_and_no_problem() {
+    let hub = Hub::with_servers(
+        PUERTO,
+        &json!({"fixture": {"command": Fixture::program(PUERTO), "args": ["--stdio"]}}),
+    );
+    let failed = hub.post("/api/tools/fixture.test_error_handling/call", "{}");
+    assert_eq!((failed.status, &failed.json()["result"]["isError"]), (200, &json!(true)), "{failed:?}");
+    let empty = hub.post("/api/tools/fixture.echo", "");
+    assert_eq!(empty.status, 200, "no body stands for no arguments: {empty:?}");
+}
+
+/// A problem in every header and member that programs rely on.
+#[track_caller]
+fn is_problem(answer: &puerto_testkit::http::Answer, status: u16) {
+    let kind = answer.header("content-type");
+    assert_eq!((answer.status, kind), (status, Some("application/problem+json")), "{answer:?}");
+    let problem = answer.json();
+    assert_eq!(answer.header("x-request-id"), problem["request_id"].as_str(), "{answer:?}");
+    assert_eq!(problem["type"], format!("urn:puerto:error:{}", problem["code"].as_str().unwrap()));
+}
+
+#[test]
+fn every_kind_of_wrong_request_is_a_problem() {
+    let hub = hub();
+    let call = "/api/tools/monitor.get_uptime/call";
+    for body in ["[1]", "{", "7", "\"text\"", "{} {}", "null", "\u{7f}"] {
+        is_problem(&hub.post(call, body), 400);
+    }
+    for path in [
+        "/api/tools?tenant=nobody",
+        "/api/records?tenant=nobody",
+        "/api/tenants/..%2Fdefault",
+        "/api/servers/default/%00",
+    ] {
+        is_problem(&hub.get(path), 404);
+    }
+    for (method, path, allowed) in
+        [("DELETE", "/health", "GET"), ("GET", call, "POST"), ("POST", "/api/tools", "GET")]
+    {
+        let answer = hub.request(method, path, &[], "");
+        assert!(answer.header("allow").is_some_and(|methods| methods.contains(allowed)), "{answer:?}");
+        is_problem(&answer, 405);
+    }
+    for origin in ["null", "file://", "http://127.0.0.1.evil.example"] {
+        is_problem(&hub.request("GET", "/metrics/prometheus", &[("Origin", origin)], ""), 403);
+    }
+}
+
+#[test]
+fn a_query_that_makes_no_sense_is_a_problem() {
+    let hub = hub();
+    for path in [
+        "/api/servers/default/monitor/logs?lines=many",
+        "/api/records?limit=all",
+        "/api/tools?tenent=default",
+    ] {
+        is_problem(&hub.get(path), 400);
+    }
+}
+
+#[test]
+fn every_metric_is_there_once_something_was_called() {
+    let hub = hub();
+    hub.call("/mcp", "monitor__get_uptime", json!({}));
+    let metrics = puerto_testkit::wait_until("the call is counted", || {
+        let metrics = hub.get("/metrics/prometheus");
+        metrics.body.contains("tools/call").then_some(metrics)
+    });
+    assert!(
+        metrics.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text"))
+    );
+    for name in [
+        "mcp_server_operation_duration_seconds",
+        "puerto_payload_bytes",
+        "puerto_server_up",
+        "puerto_server_restarts",
+        "puerto_sessions_open",
+        "puerto_records_lost",
+    ] {
+        assert!(metrics.body.contains(&format!("# TYPE {name} ")), "{name} is not in\n{}", metrics.body);
+    }
 }

@@ -123,3 +123,31 @@ fn tools_beyond_the_quota_are_left_out_and_reported() {
     let notices = hub.get("/api/tenants/default").json()["notices"].to_string();
     assert!(notices.contains("max_tools_per_server"), "{notices}");
 }
+
+#[test]
+fn what_one_tenant_has_the_other_does_not_know() {
+    let tenant = |servers: Value| json!({"servers": servers});
+    let config = json!({"tenants": {"alpha": tenant(json!({"tool": odd(&[])})),
+        "beta": tenant(json!({"tool": odd(&[]), "extra": odd(&[])}))}});
+    let hub = Hub::start(PUERTO, &config);
+    for server in ["alpha:tool", "beta:tool", "beta:extra"] {
+        hub.wait_for(server, "ready");
+    }
+    assert!(hub.tool_names("/mcp/alpha").iter().all(|name| name.starts_with("tool__")));
+    assert_eq!(hub.tool_names("/mcp/beta").len(), 12);
+    let called = hub.call("/mcp/alpha", "extra__pid", json!({}));
+    assert!(called["error"]["code"].is_i64(), "{called}");
+    for path in
+        ["/mcp/alpha/extra", "/api/tools/extra.pid/call?tenant=alpha", "/mcp", "/api/tools/tool.pid/call"]
+    {
+        assert_eq!(hub.post(path, "{}").status, 404, "{path}");
+    }
+    assert_eq!(hub.get("/api/servers/alpha/extra").status, 404);
+    assert!(hub.post("/api/tools/extra.pid/call?tenant=beta", "{}").json()["result"].is_object());
+    let session = hub.session("/mcp/alpha", "2025-11-25");
+    for path in ["/mcp/beta", "/mcp/beta/tool", "/mcp/alpha/tool"] {
+        let headers = [("Mcp-Session-Id", session.id.as_str())];
+        assert_eq!(hub.request("DELETE", path, &headers, "").status, 404, "{path}");
+    }
+    assert_eq!(session.ask("ping", json!({})).response()["result"], json!({}), "nobody else ended it");
+}

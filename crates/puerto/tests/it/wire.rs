@@ -1,6 +1,6 @@
 //! What is on the wire: both eras on one URL, and nothing changed that need not be.
 
-use puerto_testkit::{Fixture, Hub, odd, wait_until};
+use puerto_testkit::{Fixture, Hub, odd, scripted, scripted_http, wait_until};
 use serde_json::{Value, json};
 
 use crate::PUERTO;
@@ -216,47 +216,6 @@ fn resources_with_one_uri_stay_two() {
 }
 
 #[test]
-fn cancelling_reaches_the_server() {
-    let hub = odd_hub();
-    let logs = |part: &str| {
-        wait_until("the server hears that the call is cancelled", || {
-            hub.get("/api/servers/default/odd/logs").body.contains(part).then_some(())
-        });
-    };
-    let session = hub.session("/mcp/default/odd", "2025-11-25");
-    std::thread::scope(|scope| {
-        let call =
-            scope.spawn(|| session.ask("tools/call", json!({"name": "sleep", "arguments": {"seconds": 30}})));
-        wait_until("the call is under way", || {
-            session
-                .send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q"}}"#);
-            hub.get("/api/servers/default/odd/logs").body.contains("cancelled").then_some(())
-        });
-        assert!(call.join().unwrap().status == 200);
-    });
-    // In the modern era a client cancels by leaving.
-    let second = Hub::with_servers(PUERTO, &json!({"odd": odd(&[])}));
-    let (text, _) = puerto_testkit::hub::modern_text(
-        "tools/call",
-        json!({"name": "sleep", "arguments": {"seconds": 30}}),
-    );
-    let head = format!(
-        "POST /mcp/default/odd HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: sleep\r\nContent-Length: {}\r\n\r\n{text}",
-        second.address,
-        text.len()
-    );
-    let mut leaving = std::net::TcpStream::connect(&second.address).unwrap();
-    std::io::Write::write_all(&mut leaving, head.as_bytes()).unwrap();
-    wait_until("the server hears that the client has left", || {
-        // Leaving before the call has begun would cancel nothing, so leave once it can be seen.
-        let records = second.get("/api/servers/default/odd/logs").body.contains("cancelled");
-        let _ = leaving.shutdown(std::net::Shutdown::Both);
-        records.then_some(())
-    });
-    logs("cancelled");
-}
-
-#[test]
 fn headers_must_say_what_the_body_says() {
     let hub = odd_hub();
     let (text, _) = puerto_testkit::hub::modern_text("tools/call", json!({"name": "odd__pid"}));
@@ -279,4 +238,150 @@ fn headers_must_say_what_the_body_says() {
     ] {
         assert_eq!(send(bad), (400, json!(-32020)), "{bad:?}");
     }
+}
+
+/// Servers of each era, as a process and over HTTP, behind one hub.
+fn of_both_eras() -> (Hub, [puerto_testkit::process::Process; 2]) {
+    let (legacy, legacy_http) = scripted_http("legacy");
+    let (modern, modern_http) = scripted_http("modern");
+    let hub = Hub::with_servers(
+        PUERTO,
+        &json!({"old": scripted(&[]), "new": scripted(&["--era", "modern"]),
+            "old-http": legacy_http, "new-http": modern_http}),
+    );
+    (hub, [legacy, modern])
+}
+
+const SERVERS: [&str; 4] = ["old", "new", "old-http", "new-http"];
+
+/// Sends a request as it is written in both eras; `request` gets the text to put behind its last parameter.
+fn in_both_eras(hub: &Hub, tool: &str, request: impl Fn(&str) -> String) -> [String; 2] {
+    let (sample, _) = puerto_testkit::hub::modern_text("x", json!({}));
+    let meta = serde_json::from_str::<Value>(&sample).unwrap()["params"]["_meta"].to_string();
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("MCP-Protocol-Version", "2026-07-28"),
+        ("Mcp-Method", "tools/call"),
+        ("Mcp-Name", tool),
+    ];
+    let modern = hub.request("POST", "/mcp", &headers, &request(&format!(r#","_meta":{meta}"#)));
+    [hub.session("/mcp", "2025-11-25").send(&request("")).body, modern.body]
+}
+
+#[test]
+fn what_nobody_knows_survives_in_every_pair_of_eras() {
+    let (hub, _servers) = of_both_eras();
+    // What a parser would spoil: numbers beyond a double, their spelling, order, escapes, spaces.
+    let odd =
+        r#"{ "b":1.0,"a":1E400, "n":12345678901234567890123,"z":-0,"u":"\u00e9\/","d":{"z":null,"a":[ ]}}"#;
+    let unknown = r#""unknownMember":{"y":-0,"x":1E5}"#;
+    for server in SERVERS {
+        let tool = format!("{server}__raw");
+        let request = |meta: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{tool}","arguments":{odd},{unknown}{meta}}}}}"#
+            )
+        };
+        for answer in in_both_eras(&hub, &tool, request) {
+            for expected in [
+                &format!(r#""name":"raw","arguments":{odd},{unknown}"#),
+                r#""zz":1.0,"content":[{"type":"text","text":"","extra":1E30}],"seen":"#,
+                r#""aa":{"y":-0,"b":1e2,"a":12345678901234567890123}"#,
+            ] {
+                assert!(answer.contains(expected), "{expected} through {server} in\n{answer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn definitions_pass_as_they_are_written() {
+    let (hub, _servers) = of_both_eras();
+    let listed = hub.modern("/mcp", "tools/list", json!({})).body;
+    for server in SERVERS {
+        let rest =
+            r#""zz":1,"description":"A tool","inputSchema":{"type":"object","x-b":1.0,"x-a":1e2},"aa":[]}"#;
+        let expected = format!(r#"{{"name":"{server}__raw",{rest}"#);
+        assert!(listed.contains(&expected), "{expected} in\n{listed}");
+    }
+}
+
+#[test]
+fn ids_come_back_as_they_were_written() {
+    let hub =
+        Hub::with_servers(PUERTO, &json!({"old": scripted(&[]), "new": scripted(&["--era", "modern"])}));
+    for id in ["0", "-5", "9007199254740993", r#""""#, r#""7""#, r#""a b\u00e9/\"""#] {
+        for tool in ["old__raw", "new__raw"] {
+            let request = |meta: &str| {
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}"{meta}}}}}"#
+                )
+            };
+            for answer in in_both_eras(&hub, tool, request) {
+                assert!(
+                    answer.contains(&format!(r#""id":{id}"#)) && answer.contains("result"),
+                    "{id} in {answer}"
+                );
+            }
+        }
+    }
+}
+
+/// How often a scripted server has received a text.
+fn received(hub: &Hub, server: &str, text: &str) -> usize {
+    let answer = hub.call("/mcp", &format!("{server}__received"), json!({}));
+    answer["result"]["content"][0]["text"].as_str().unwrap().matches(text).count()
+}
+
+#[test]
+fn a_cancelled_call_is_cancelled_at_its_server_in_every_pair_of_eras() {
+    let hub =
+        Hub::with_servers(PUERTO, &json!({"old": scripted(&[]), "new": scripted(&["--era", "modern"])}));
+    for server in ["old", "new"] {
+        let hang = json!({"name": format!("{server}__hang"), "arguments": {}});
+        let arrived = |count: usize| {
+            wait_until("the call is at the server", || {
+                (received(&hub, server, r#""hang""#) == count).then_some(())
+            });
+        };
+        let cancelled = |count: usize| {
+            wait_until("the server is told that nobody waits", || {
+                (received(&hub, server, "notifications/cancelled") == count).then_some(())
+            });
+        };
+        // A legacy client says that it no longer waits.
+        let session = hub.session("/mcp", "2025-11-25");
+        std::thread::scope(|scope| {
+            let call = scope.spawn(|| session.ask("tools/call", hang.clone()));
+            arrived(1);
+            let notice = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q"}}"#;
+            assert_eq!(session.send(notice).status, 202);
+            cancelled(1);
+            call.join().unwrap();
+        });
+        // A modern client hangs up.
+        let (text, name) = puerto_testkit::hub::modern_text("tools/call", hang);
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nMCP-Protocol-Version: 2026-07-28\r\n\
+             Mcp-Method: tools/call\r\nMcp-Name: {}\r\nContent-Length: {}\r\n\r\n{text}",
+            hub.address,
+            name.unwrap(),
+            text.len()
+        );
+        let mut leaving = std::net::TcpStream::connect(&hub.address).unwrap();
+        std::io::Write::write_all(&mut leaving, head.as_bytes()).unwrap();
+        arrived(2);
+        drop(leaving);
+        cancelled(2);
+    }
+}
+
+#[test]
+fn the_stream_of_a_session_ends_with_it() {
+    let hub = odd_hub();
+    let session = hub.session("/mcp", "2025-11-25");
+    let mut stream = session.stream();
+    assert_eq!(session.end().status, 200);
+    assert_eq!(stream.next_message(), None);
+    assert_eq!(session.end().status, 404);
 }
