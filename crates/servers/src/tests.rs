@@ -1,3 +1,5 @@
+//! Opening the built-in servers, and what all of them have in common.
+
 use serde_json::Value;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which names are accepted, and which are not.
+
 use super::*;
 
 #[test]

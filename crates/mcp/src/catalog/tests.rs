@@ -1,3 +1,5 @@
+//! Merging offers: names, collisions, pages, changes.
+
 use super::*;
 use crate::era::Revision;
 use crate::offer::{About, Can};

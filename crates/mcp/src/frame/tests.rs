@@ -1,3 +1,5 @@
+//! What is read from a message, and that editing it leaves the rest as it was.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! The scanner against serde_json, and what it refuses.
+
 use super::*;
 use proptest::prelude::*;
 

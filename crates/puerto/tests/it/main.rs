@@ -5,6 +5,7 @@ mod check;
 mod clients;
 mod config;
 mod conformance;
+mod docs;
 mod lifecycle;
 mod openapi;
 mod rest;

@@ -43,3 +43,35 @@ fn every_route_in_it_answers() {
         }
     }
 }
+
+#[test]
+fn every_route_of_the_router_is_in_it() {
+    let document: Value = serde_json::from_str(include_str!("../../../../api/openapi.json")).unwrap();
+    let source = include_str!("../../src/http/rest.rs");
+    let routes: Vec<_> =
+        source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(!routes.is_empty(), "no route was found in the source");
+    for path in &routes {
+        assert!(document["paths"][path].is_object(), "{path} is not in src/openapi.rs");
+    }
+    assert_eq!(document["paths"].as_object().unwrap().len(), routes.len());
+}
+
+/// Methods that are not in the document are refused.
+#[test]
+fn nothing_else_is_served() {
+    let hub = Hub::with_servers(PUERTO, &json!({"monitor": {"builtin": "monitor"}}));
+    let document: Value = serde_json::from_str(include_str!("../../../../api/openapi.json")).unwrap();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        // Names that nobody has: an operation that should not be there must not do anything either.
+        let asked: Vec<_> =
+            path.split('/').map(|part| if part.starts_with('{') { "none" } else { part }).collect();
+        let asked = asked.join("/");
+        if methods.get("get").is_none() {
+            assert_eq!(hub.get(&asked).status, 405, "get {asked}");
+        }
+        if methods.get("post").is_none() {
+            assert_eq!(hub.post(&asked, "{}").status, 405, "post {asked}");
+        }
+    }
+}

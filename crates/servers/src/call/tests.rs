@@ -1,3 +1,5 @@
+//! Arguments of calls: what is taken, what is explained.
+
 use serde::Deserialize;
 
 use super::*;

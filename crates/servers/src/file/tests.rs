@@ -1,3 +1,5 @@
+//! The server `file` as its callers see it.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 

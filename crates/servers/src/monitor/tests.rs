@@ -1,3 +1,5 @@
+//! The server `monitor` as its callers see it.
+
 use serde_json::{Value, json};
 
 use super::*;

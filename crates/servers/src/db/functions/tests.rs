@@ -1,3 +1,5 @@
+//! Functions that SQL may call.
+
 use proptest::prelude::*;
 
 use super::*;

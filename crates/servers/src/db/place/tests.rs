@@ -1,3 +1,5 @@
+//! Where a database URL leads.
+
 use puerto_core::Secret;
 
 use super::*;

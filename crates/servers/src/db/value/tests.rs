@@ -1,3 +1,5 @@
+//! Values between SQLite and JSON.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Paths inside roots, and paths that try to leave them.
+
 use proptest::prelude::*;
 
 use super::*;

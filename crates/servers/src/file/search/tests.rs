@@ -1,3 +1,5 @@
+//! Lines and names that a search finds.
+
 use super::*;
 
 #[test]
