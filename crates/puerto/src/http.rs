@@ -4,6 +4,7 @@
 pub(crate) mod guard;
 pub(crate) mod problem;
 pub(crate) mod rest;
+mod steady;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use tower::util::ServiceExt;
 
 use guard::Guard;
 use problem::Refused;
+use steady::Steady;
 
 /// Connections served at the same time. Beyond it new ones wait in the system's queue.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -101,13 +103,12 @@ async fn connection(edge: Arc<Edge>, stream: TcpStream, _peer: SocketAddr, stop:
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
+    let mut serving = Steady::new(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // A connection that breaks concerns its client only; what it asked for is recorded as cancelled.
-        _ = serving.as_mut() => {}
+        _ = &mut serving => {}
         () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
+            serving.get().graceful_shutdown();
             let _ = serving.await;
         }
     }
