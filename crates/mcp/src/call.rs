@@ -92,9 +92,9 @@ pub async fn begin(
     method: Routed,
     frame: Frame,
     headers: Option<HeaderLookup<'_>>,
-) -> Result<Call, Refusal> {
+) -> Result<Box<Call>, Refusal> {
     let mut op = ctx.begin(RecordKind::Mcp(method.method().into()));
-    op.note(|record| record.bytes_in = frame.bytes.len() as u64);
+    op.note(|record| record.bytes_in = frame.parts.len() as u64);
     let found = ctx.require(Action::Use, &ctx.tenant.id).map_err(|e| Refusal::from(&e));
     let route = match found.and_then(|()| Route::find(endpoint, method, &frame)) {
         Ok(route) => route,
@@ -137,7 +137,7 @@ pub async fn begin(
     }
     let upstream = endpoint.tenant.upstream(&route.server).map_err(|e| Refusal::from(&e))?.clone();
     ctx.deadline = tokio::time::Instant::now() + upstream.def.call_limit();
-    let mut call = Call {
+    let mut call = Box::new(Call {
         exchange: None,
         failed: None,
         ended_by: None,
@@ -154,7 +154,7 @@ pub async fn begin(
         endpoint: endpoint.clone(),
         _quota: quota,
         place: None,
-    };
+    });
     call.send().await;
     Ok(call)
 }
@@ -166,7 +166,7 @@ fn mirror(
     headers: Option<HeaderLookup<'_>>,
 ) -> Result<Vec<(String, String)>, Refusal> {
     let arguments: serde_json::Value =
-        serde_json::from_slice(frame.raw(frame.params.arguments)).unwrap_or_default();
+        serde_json::from_slice(&frame.raw(frame.params.arguments)).unwrap_or_default();
     let mut mirrored = Vec::new();
     for param in params {
         let value = argument(param, &arguments);
@@ -316,12 +316,12 @@ impl Call {
         let ours = error.origin() != Origin::Caller;
         if self.route.method == Routed::ToolsCall && ours {
             return Out::Last {
-                text: wire::tool_failure(id, error.public(), self.client.is_modern()),
+                text: wire::tool_failure(&id, error.public(), self.client.is_modern()),
                 http: 200,
             };
         }
         let refusal = Refusal::from(error);
-        Out::Last { text: refusal.render(id, !self.client.is_modern()), http: refusal.http }
+        Out::Last { text: refusal.render(&id, !self.client.is_modern()), http: refusal.http }
     }
 
     fn finish(&mut self, frame: &Frame) -> Out {
@@ -335,10 +335,10 @@ impl Call {
         self.op.note(|record| record.bytes_out = text.len() as u64);
         if frame.error.is_some() {
             let detail =
-                String::from_utf8_lossy(frame.raw(frame.error)).chars().take(500).collect::<String>();
+                String::from_utf8_lossy(&frame.raw(frame.error)).chars().take(500).collect::<String>();
             self.op.note(|record| record.detail = Some(detail.into()));
             self.op.end(Outcome::Error(Code::UpstreamError, Origin::Upstream));
-        } else if frame.raw(frame.result.is_error) == b"true" {
+        } else if *frame.raw(frame.result.is_error) == *b"true" {
             self.op.end(Outcome::ToolError);
         } else {
             self.op.end(Outcome::Ok);
@@ -363,16 +363,14 @@ impl Call {
                 }
                 let mut edits = Edits::new();
                 edits.set(frame.params.progress_token, self.frame.share(token));
-                Some(edits.apply(&frame.bytes))
+                Some(edits.apply(&frame.parts))
             }
             "notifications/message" => {
                 let wanted = self.log_level?;
                 let level = frame.text(frame.params.level).and_then(|text| Level::parse(&text))?;
-                (level >= wanted).then(|| Parts::one(frame.bytes.clone()))
+                (level >= wanted).then(|| frame.parts.clone())
             }
-            "notifications/elicitation/complete" if !self.client.is_modern() => {
-                Some(Parts::one(frame.bytes.clone()))
-            }
+            "notifications/elicitation/complete" if !self.client.is_modern() => Some(frame.parts.clone()),
             _ => None,
         }
     }
@@ -387,7 +385,7 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         if let Client::Legacy(session) = &self.client {
-            session.finish(self.frame.raw(self.frame.id));
+            session.finish(&self.frame.raw(self.frame.id));
         }
     }
 }

@@ -329,7 +329,7 @@ fn renamed(item: &Item, wire: &str) -> Bytes {
     }
     let mut edits = crate::frame::Edits::new();
     edits.set(item.key_span, serde_json::Value::from(wire).to_string());
-    edits.apply(&item.raw).whole()
+    edits.apply(&crate::frame::Parts::one(item.raw.clone())).whole()
 }
 
 #[cfg(test)]

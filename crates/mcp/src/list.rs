@@ -29,7 +29,7 @@ pub async fn answer(
 ) -> Result<Parts, Refusal> {
     let mut op = ctx.begin(RecordKind::Mcp(kind.method().into()));
     op.note(|record| {
-        record.bytes_in = frame.bytes.len() as u64;
+        record.bytes_in = frame.parts.len() as u64;
         record.server = endpoint.server.as_ref().map(puerto_core::ServerName::shared);
     });
     let answered = page(hub, ctx, endpoint, kind, frame, modern).await;
@@ -54,7 +54,7 @@ async fn page(
     ctx.require(Action::Read, &ctx.tenant.id).map_err(|e| Refusal::from(&e))?;
     let _place = ctx.tenant.quota.take().map_err(|e| Refusal::from(&e))?;
     let scope = scope(endpoint);
-    let after = match frame.params.cursor.is_some() && frame.raw(frame.params.cursor) != b"null" {
+    let after = match frame.params.cursor.is_some() && *frame.raw(frame.params.cursor) != *b"null" {
         false => None,
         true => {
             let cursor = frame.text(frame.params.cursor);
@@ -87,7 +87,7 @@ async fn page(
         Some(key) => format!("],\"nextCursor\":\"{}\"", hub.seal.seal(&scope, kind, &key)),
         None => "]".to_owned(),
     };
-    Ok(result_around(frame.raw(frame.id), &head, items, &tail))
+    Ok(result_around(&frame.raw(frame.id), &head, items, &tail))
 }
 
 /// What a cursor is bound to.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::era::Revision;
 use crate::headers::{HeaderParam, header_params};
-use crate::scan::{Fault, Scanner, Span, text_of};
+use crate::scan::{Fault, Scanner, Span, unquoted};
 
 /// Most items that one list of one server may hold. The largest server seen has about 500 tools; beyond
 /// this a list is a fault or an attack on memory.
@@ -181,7 +181,7 @@ impl Offer {
         Scanner::at(text, array).array(|s| {
             let span =
                 if s.peek() == Some(b'{') { item_span(s, kind)? } else { (s.value()?, Span::default()) };
-            let Some(key) = text_of(text, span.1) else {
+            let Some(key) = unquoted(span.1.of(text)) else {
                 notices.push(format!("a {} has no \"{}\" and is left out", kind.noun(), kind.key()));
                 return Ok(());
             };
@@ -248,8 +248,9 @@ impl Offer {
                 let value = s.value()?;
                 match key {
                     "revision" => {
-                        about.revision =
-                            text_of(text, value).and_then(|t| Revision::parse(&t)).unwrap_or(about.revision);
+                        about.revision = unquoted(value.of(text))
+                            .and_then(|t| Revision::parse(&t))
+                            .unwrap_or(about.revision);
                     }
                     "serverInfo" if value.of(text) != b"null" => {
                         about.server_info = text.slice(value.range());
@@ -257,7 +258,7 @@ impl Offer {
                     "capabilities" if value.of(text) != b"null" => {
                         about.capabilities = text.slice(value.range());
                     }
-                    "instructions" => about.instructions = text_of(text, value).map(Into::into),
+                    "instructions" => about.instructions = unquoted(value.of(text)).map(Into::into),
                     _ => {
                         if let Some(kind) = ListKind::ALL.into_iter().find(|kind| kind.member() == key) {
                             lists[kind as usize] = value;

@@ -67,7 +67,7 @@ fn result(text: Bytes) -> Result<Box<RawValue>> {
         |fault| Error::upstream(Code::UpstreamProtocol, "the server's answer is malformed").inside(fault);
     let frame = Frame::parse(text).map_err(fault)?;
     if frame.error.is_some() {
-        let error: serde_json::Value = serde_json::from_slice(frame.raw(frame.error)).map_err(wrong)?;
+        let error: serde_json::Value = serde_json::from_slice(&frame.raw(frame.error)).map_err(wrong)?;
         let message = error["message"].as_str().unwrap_or("without a message").to_owned();
         // A server's own "unknown tool" or "invalid params" is the caller's to mend.
         return Err(match error["code"].as_i64() {
@@ -80,5 +80,5 @@ fn result(text: Bytes) -> Result<Box<RawValue>> {
             _ => Error::upstream(Code::UpstreamError, message),
         });
     }
-    serde_json::from_slice(frame.raw(frame.result.whole)).map_err(wrong)
+    serde_json::from_slice(&frame.raw(frame.result.whole)).map_err(wrong)
 }

@@ -8,7 +8,7 @@ use crate::catalog::Target;
 use crate::frame::{Edits, Frame};
 use crate::hub::Endpoint;
 use crate::offer::ListKind;
-use crate::scan::{Scanner, Span, text_of};
+use crate::scan::{Scanner, Span, unquoted};
 use crate::wire::{INVALID_PARAMS, Refusal};
 
 /// Methods that lead to a server.
@@ -136,14 +136,15 @@ fn object(method: Routed, frame: &Frame) -> Result<(Span, ListKind), Refusal> {
             if frame.raw(reference).first() != Some(&b'{') {
                 return Err(missing("ref"));
             }
+            let text = frame.parts.clone().whole();
             let (mut name, mut uri, mut prompt) = (Span::default(), Span::default(), false);
             // The frame was scanned before, so what is in it is well-formed.
-            let _ = Scanner::at(&frame.bytes, reference).object(|s, key| {
+            let _ = Scanner::at(&text, reference).object(|s, key| {
                 let value = s.value()?;
                 match key {
                     "name" => name = value,
                     "uri" => uri = value,
-                    "type" => prompt = text_of(&frame.bytes, value).as_deref() == Some("ref/prompt"),
+                    "type" => prompt = unquoted(value.of(&text)).as_deref() == Some("ref/prompt"),
                     _ => {}
                 }
                 Ok(())

@@ -150,84 +150,23 @@ impl<'a> Scanner<'a> {
         if self.text.get(start) != Some(&b'"') {
             return self.fault("a string was expected");
         }
-        let no_end = Fault { at: start, why: "the string has no end" };
-        // Most strings are short: a few steps by hand cost less than a block.
-        let near = self.text.len().min(start + 17);
-        let plain = self.text[start + 1..near].iter().take_while(|b| !matches!(b, b'"' | b'\\')).count();
-        if self.text.get(start + 1 + plain) == Some(&b'"') {
-            self.at = start + plain + 2;
-            return Ok(span(start, self.at));
-        }
-        let mut at = start + 1 + plain;
-        let mut escaped = false;
-        while let Some(block) = self.text[at..].first_chunk::<BLOCK>() {
-            let (quotes, slashes) = (mask(block, b'"'), mask(block, b'\\'));
-            let ends = quotes & !after_slashes(slashes, &mut escaped);
-            if ends != 0 {
-                self.at = at + ends.trailing_zeros() as usize + 1;
-                return Ok(span(start, self.at));
-            }
-            at += BLOCK;
-        }
-        for (step, byte) in self.text[at..].iter().enumerate() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => {
-                    self.at = at + step + 1;
-                    return Ok(span(start, self.at));
-                }
-                _ => {}
-            }
-        }
-        Err(no_end)
+        let end = string_end(self.text, start + 1, &mut false);
+        self.at = end.ok_or(Fault { at: start, why: "the string has no end" })?;
+        Ok(span(start, self.at))
     }
 
     fn scalar(&mut self) -> Span {
         let start = self.at;
-        let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-        let length = self.text[start..].iter().position(ends).unwrap_or(self.text.len() - start);
-        self.at = start + length;
+        self.at = scalar_end(self.text, start).unwrap_or(self.text.len());
         span(start, self.at)
     }
 
-    /// Steps over an object or array without looking at its members. One bit per open container says
-    /// which bracket must close it.
+    /// Steps over an object or array without looking at its members.
     fn container(&mut self) -> Result<Span, Fault> {
         let start = self.at;
-        let (mut kinds, mut open) = (0u128, 0u32);
-        loop {
-            self.at = skip_plain(self.text, self.at);
-            let Some(&byte) = self.text.get(self.at) else {
-                return Err(Fault { at: start, why: "the text ends inside a value" });
-            };
-            match byte {
-                b'"' => {
-                    self.string()?;
-                    continue;
-                }
-                b'{' | b'[' => {
-                    open += 1;
-                    if self.depth + open > DEPTH_MAX {
-                        return self.fault("nested too deeply");
-                    }
-                    kinds = (kinds << 1) | u128::from(byte == b'{');
-                }
-                b'}' | b']' => {
-                    if (kinds & 1 == 1) != (byte == b'}') {
-                        return self.fault("the wrong bracket closes");
-                    }
-                    kinds >>= 1;
-                    open -= 1;
-                    if open == 0 {
-                        self.at += 1;
-                        return Ok(span(start, self.at));
-                    }
-                }
-                _ => {}
-            }
-            self.at += 1;
-        }
+        let end = Skip::default().resume(self.text, start, DEPTH_MAX - self.depth)?;
+        self.at = end.ok_or(Fault { at: start, why: "the text ends inside a value" })?;
+        Ok(span(start, self.at))
     }
 
     fn open(&mut self, bracket: u8, why: &'static str) -> Result<usize, Fault> {
@@ -250,7 +189,7 @@ impl<'a> Scanner<'a> {
 
     /// A key may be written with escapes; it is compared as it reads.
     fn key(&self, quoted: Span) -> Result<Cow<'a, str>, Fault> {
-        text_of(self.text, quoted)
+        unquoted(quoted.of(self.text))
             .ok_or(Fault { at: quoted.start as usize, why: "the key is no valid string" })
     }
 
@@ -259,9 +198,96 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The text that a quoted string stands for; nothing where the span is no string.
-pub fn text_of(text: &[u8], quoted: Span) -> Option<Cow<'_, str>> {
-    let raw = quoted.of(text);
+/// Steps over a string or a container that may come in several pieces.
+#[derive(Debug, Default)]
+pub struct Skip {
+    /// One bit for each open container says which bracket must close it.
+    kinds: u128,
+    open: u32,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Skip {
+    /// Goes on at a place in the next piece; first at the quote or bracket that opens the value. Answers the
+    /// place after it, or nothing where the piece ends before. `room` is how deep it may nest.
+    pub fn resume(&mut self, piece: &[u8], mut at: usize, room: u32) -> Result<Option<usize>, Fault> {
+        loop {
+            if self.in_string {
+                let Some(end) = string_end(piece, at, &mut self.escaped) else { return Ok(None) };
+                self.in_string = false;
+                at = end;
+                if self.open == 0 {
+                    return Ok(Some(at));
+                }
+            }
+            at = skip_plain(piece, at);
+            let Some(&byte) = piece.get(at) else { return Ok(None) };
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => {
+                    self.open += 1;
+                    if self.open > room {
+                        return Err(Fault { at, why: "nested too deeply" });
+                    }
+                    self.kinds = (self.kinds << 1) | u128::from(byte == b'{');
+                }
+                _ => {
+                    if self.open == 0 || (self.kinds & 1 == 1) != (byte == b'}') {
+                        return Err(Fault { at, why: "the wrong bracket closes" });
+                    }
+                    self.kinds >>= 1;
+                    self.open -= 1;
+                    if self.open == 0 {
+                        return Ok(Some(at + 1));
+                    }
+                }
+            }
+            at += 1;
+        }
+    }
+}
+
+/// The place after the quote that ends a string, from a place inside it. `escaped` says that a backslash
+/// stands before that place, and carries over where the text ends first.
+pub fn string_end(text: &[u8], mut at: usize, escaped: &mut bool) -> Option<usize> {
+    // Most strings are short: a few steps by hand cost less than a block.
+    if !*escaped {
+        let near = &text[at..text.len().min(at + 16)];
+        let plain = near.iter().take_while(|b| !matches!(b, b'"' | b'\\')).count();
+        at += plain;
+        if near.get(plain) == Some(&b'"') {
+            return Some(at + 1);
+        }
+    }
+    while let Some(block) = text[at..].first_chunk::<BLOCK>() {
+        let (quotes, slashes) = (mask(block, b'"'), mask(block, b'\\'));
+        let ends = quotes & !after_slashes(slashes, escaped);
+        if ends != 0 {
+            *escaped = false;
+            return Some(at + ends.trailing_zeros() as usize + 1);
+        }
+        at += BLOCK;
+    }
+    for (step, byte) in text[at..].iter().enumerate() {
+        match byte {
+            _ if *escaped => *escaped = false,
+            b'\\' => *escaped = true,
+            b'"' => return Some(at + step + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The place after a number or literal; nothing where the text ends before it is clear where that is.
+pub fn scalar_end(text: &[u8], at: usize) -> Option<usize> {
+    let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+    text[at..].iter().position(ends).map(|length| at + length)
+}
+
+/// The text that a quoted string stands for; nothing where it is no string.
+pub fn unquoted(raw: &[u8]) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr::memchr(b'\\', inner).is_none() {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);

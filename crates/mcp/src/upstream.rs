@@ -5,6 +5,7 @@ pub mod handshake;
 pub mod http;
 pub mod link;
 pub mod local;
+pub mod pool;
 pub mod stdio;
 mod supervise;
 mod watch;
@@ -57,8 +58,8 @@ pub struct Rules {
     pub startup: Duration,
     /// Largest message of a server, in bytes.
     pub message_max: usize,
-    /// The client for HTTP servers.
-    pub client: http::HttpClient,
+    /// How connections to HTTP servers are made.
+    pub connector: pool::Connector,
     /// The part of our environment that children see.
     pub inherited: Vec<(OsString, OsString)>,
 }

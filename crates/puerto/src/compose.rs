@@ -11,9 +11,11 @@ use puerto_core::def::{HubDef, ServerDef, Transport};
 use puerto_core::{Code, Error, Recorder, Result, TenantId, View};
 use puerto_mcp::hub::{Build, Hub};
 use puerto_mcp::offer::Offer;
+use puerto_mcp::upstream::pool::Connector;
 use puerto_mcp::upstream::stdio::Program;
-use puerto_mcp::upstream::{Reach, Rules, http as upstream_http};
+use puerto_mcp::upstream::{Reach, Rules};
 use puerto_store::{Scope, Store};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::record::log::LogWriter;
@@ -43,6 +45,10 @@ const INHERITED: &[&str] = &[
     "XDG_RUNTIME_DIR",
 ];
 
+/// Setting a timer wakes the thread that waits for the network, unless an earlier one is set. One is always
+/// set for so soon that the limits of calls never do: measured, that was a wake-up for every call.
+const TICK: Duration = Duration::from_secs(1);
+
 /// A hub that works, with what it needs.
 pub(crate) struct Works {
     /// The hub.
@@ -51,7 +57,9 @@ pub(crate) struct Works {
     pub(crate) metrics: Arc<Metrics>,
     /// Its data.
     pub(crate) store: Store,
-    reader: JoinHandle<()>,
+    /// Ends when every record has been read.
+    reader: oneshot::Receiver<()>,
+    ticking: JoinHandle<()>,
 }
 
 /// Builds a hub from definitions and starts its servers.
@@ -64,7 +72,9 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
     let (recorder, records) = Recorder::new(CHANNEL);
     let metrics = Metrics::new();
     let log = LogWriter::new(def.logging.level, def.logging.format);
-    let reader = tokio::spawn(record::read(records, metrics.clone(), log, store.clone()));
+    let reader = record::read(records, metrics.clone(), log, store.clone()).map_err(|cause| {
+        Error::hub(Code::Internal, "could not start the thread that reads records").inside(cause)
+    })?;
     let remembered = catalogs.into_iter().filter_map(|kept| {
         let offer = Offer::from_json(&kept.document.into())?;
         Some((kept.tenant, kept.server, offer))
@@ -76,7 +86,7 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
         max_retries: def.orchestrator.max_retries,
         startup: Duration::from_secs(def.orchestrator.startup_timeout),
         message_max: def.gateway.max_body_bytes,
-        client: upstream_http::client(),
+        connector: Connector::new(),
         inherited: inherited.collect(),
     };
     let hub = Hub::start(Build {
@@ -92,12 +102,18 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
         recorder,
         cursor_key,
     });
-    Ok(Works { hub, metrics, store, reader })
+    let ticking = tokio::spawn(async {
+        loop {
+            tokio::time::sleep(TICK).await;
+        }
+    });
+    Ok(Works { hub, metrics, store, reader, ticking })
 }
 
 impl Works {
     /// Stops the hub and its servers, and keeps what was recorded.
     pub(crate) async fn stop(self) {
+        self.ticking.abort();
         self.hub.stop().await;
         drop(self.hub);
         // The reader ends when the last sender is gone; a connection that outlived the drain limit may hold one.

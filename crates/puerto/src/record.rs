@@ -1,5 +1,5 @@
-//! The readers of records: log lines, metrics, the store. One thread reads, so that a blocked terminal or
-//! disk never reaches the data path.
+//! The readers of records: log lines, metrics, the store. A thread of its own reads, so that a blocked
+//! terminal or disk never reaches the data path.
 
 pub(crate) mod log;
 pub(crate) mod metrics;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use puerto_core::Record;
 use puerto_store::Store;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use log::LogWriter;
 use metrics::Metrics;
@@ -21,21 +21,32 @@ const BATCH: usize = 4096;
 /// A pause between two batches, so that a burst of calls wakes the reader once and not once per call.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// Reads until every sender is gone and everything has been handed on.
-pub(crate) async fn read(
-    mut records: mpsc::Receiver<Record>,
+/// Reads until every sender is gone and everything has been handed on; says so by the end of the channel
+/// that it answers.
+pub(crate) fn read(
+    records: mpsc::Receiver<Record>,
     metrics: Arc<Metrics>,
-    mut log: LogWriter,
+    log: LogWriter,
     store: Store,
-) {
+) -> std::io::Result<oneshot::Receiver<()>> {
+    let (done, ended) = oneshot::channel();
+    std::thread::Builder::new().name("records".into()).spawn(move || {
+        hand_on(records, &metrics, log, &store);
+        drop(done);
+    })?;
+    Ok(ended)
+}
+
+fn hand_on(mut records: mpsc::Receiver<Record>, metrics: &Metrics, mut log: LogWriter, store: &Store) {
     let mut batch = Vec::new();
-    while records.recv_many(&mut batch, BATCH).await > 0 {
+    while records.blocking_recv_many(&mut batch, BATCH) > 0 {
         for record in &batch {
             metrics.observe(record);
             log.add(record);
         }
         log.flush();
         store.records_append(std::mem::take(&mut batch));
-        tokio::time::sleep(GATHER).await;
+        #[allow(clippy::disallowed_methods, reason = "a thread of its own, which runs no tokio")]
+        std::thread::sleep(GATHER);
     }
 }

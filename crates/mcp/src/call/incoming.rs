@@ -7,7 +7,7 @@ use crate::call::Client;
 use crate::catalog::Catalog;
 use crate::frame::{Edits, Frame, Parts};
 use crate::route::{Route, Routed};
-use crate::scan::{Fault, Scanner, Span, text_of};
+use crate::scan::{Fault, Scanner, Span, unquoted};
 use crate::wire::{self, Refusal};
 
 /// An answer and whom it is for.
@@ -42,9 +42,9 @@ pub(super) fn result(answer: &Answer<'_>, wrapping: Option<&Catalog>) -> Parts {
             }
         }
         if !added.is_empty() {
-            edits.add_members(&frame.bytes, found.whole, &added);
+            edits.add_members(found.whole, found.filled, &added);
         }
-    } else if !answer.client.is_modern() && frame.raw(found.result_type) == b"\"input_required\"" {
+    } else if !answer.client.is_modern() && *frame.raw(found.result_type) == *b"\"input_required\"" {
         // The server was told that nobody can be asked; it asks all the same.
         let text = "the server wants to ask something, and this client cannot be asked across protocol eras";
         return wire::tool_failure(&answer.id, text, false);
@@ -54,7 +54,7 @@ pub(super) fn result(answer: &Answer<'_>, wrapping: Option<&Catalog>) -> Parts {
     } else if *answer.route.key != *answer.route.asked && found.contents.is_some() {
         rewrite_contents(answer, &mut edits);
     }
-    edits.apply(&frame.bytes)
+    edits.apply(&frame.parts)
 }
 
 /// An error: passed on with its data. Unknown resources are said in the number of the client's era.
@@ -69,10 +69,10 @@ pub(super) fn error(answer: &Answer<'_>) -> (Parts, u16) {
     let mut edits = Edits::new();
     if frame.id.is_some() {
         edits.set(frame.id, answer.id.clone());
-        return (edits.apply(&frame.bytes), http);
+        return (edits.apply(&frame.parts), http);
     }
     // An error without an id: the request is known from where it came.
-    let error = String::from_utf8_lossy(frame.raw(frame.error)).into_owned();
+    let error = String::from_utf8_lossy(&frame.raw(frame.error)).into_owned();
     let id = String::from_utf8_lossy(&answer.id).into_owned();
     (format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into(), http)
 }
@@ -84,10 +84,10 @@ fn number(frame: &Frame) -> Option<i32> {
 /// The contents of a resource that was read by another URI than its own carry that other URI.
 fn rewrite_contents(answer: &Answer<'_>, edits: &mut Edits) {
     let asked = Value::from(answer.route.asked.as_str()).to_string();
-    let text = &answer.frame.bytes;
-    let _ = Scanner::at(text, answer.frame.result.contents).array(|s| {
+    let text = answer.frame.parts.clone().whole();
+    let _ = Scanner::at(&text, answer.frame.result.contents).array(|s| {
         each_uri(s, &mut |span| {
-            if text_of(text, span).as_deref() == Some(&*answer.route.key) {
+            if unquoted(span.of(&text)).as_deref() == Some(&*answer.route.key) {
                 edits.set(span, asked.clone());
             }
         })
@@ -96,15 +96,15 @@ fn rewrite_contents(answer: &Answer<'_>, edits: &mut Edits) {
 
 /// Links and embedded resources of a server whose URIs another server uses too.
 fn rewrite_uris(answer: &Answer<'_>, catalog: &Catalog, edits: &mut Edits) {
-    let text = &answer.frame.bytes;
+    let text = answer.frame.parts.clone().whole();
     let found = &answer.frame.result;
     for list in [found.content, found.contents, found.messages] {
         if !list.is_some() || text[list.start as usize] != b'[' {
             continue;
         }
-        let _ = Scanner::at(text, list).array(|s| {
+        let _ = Scanner::at(&text, list).array(|s| {
             each_uri(s, &mut |span| {
-                if let Some(uri) = text_of(text, span) {
+                if let Some(uri) = unquoted(span.of(&text)) {
                     let outward = catalog.outward_uri(&answer.route.server, &uri);
                     if outward != *uri {
                         edits.set(span, Value::from(outward).to_string());

@@ -35,7 +35,7 @@ pub(super) fn text(out: &Outgoing<'_>) -> Parts {
             rebuild_meta(out, &mut edits);
         }
     }
-    edits.apply(&frame.bytes)
+    edits.apply(&frame.parts)
 }
 
 /// Between equal eras `_meta` passes; only what belongs to this hop changes.
@@ -47,7 +47,7 @@ fn patch_meta(out: &Outgoing<'_>, edits: &mut Edits) {
     if meta.traceparent.is_some() {
         edits.set(meta.traceparent, format!("\"{}\"", out.trace));
     } else {
-        edits.add_members(&out.frame.bytes, meta.whole, &format!("\"traceparent\":\"{}\"", out.trace));
+        edits.add_members(meta.whole, meta.filled, &format!("\"traceparent\":\"{}\"", out.trace));
     }
 }
 
@@ -68,16 +68,21 @@ fn rebuild_meta(out: &Outgoing<'_>, edits: &mut Edits) {
     }
     if meta.is_some() {
         // The frame was scanned before, so what is in it is well-formed.
-        let _ = Scanner::at(&frame.bytes, meta).object(|s, key| {
+        let raw = frame.raw(meta);
+        let _ = Scanner::new(&raw).object(|s, key| {
             let value = s.value()?;
             if !(key.starts_with(META_PREFIX) || key == "progressToken" || key == "traceparent") {
                 let key = serde_json::Value::from(key);
-                members.push(format!("{key}:{}", String::from_utf8_lossy(value.of(&frame.bytes))));
+                members.push(format!("{key}:{}", String::from_utf8_lossy(value.of(&raw))));
             }
             Ok(())
         });
         edits.set(meta, format!("{{{}}}", members.join(",")));
     } else if frame.params.whole.is_some() {
-        edits.add_members(&frame.bytes, frame.params.whole, &format!("\"_meta\":{{{}}}", members.join(",")));
+        edits.add_members(
+            frame.params.whole,
+            frame.params.filled,
+            &format!("\"_meta\":{{{}}}", members.join(",")),
+        );
     }
 }

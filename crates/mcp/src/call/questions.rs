@@ -32,7 +32,7 @@ pub async fn pass_on(client: &Client, asked: Asked, frame: &Frame) -> Option<Par
         Some(id) => {
             let mut edits = Edits::new();
             edits.set(frame.id, format!("\"{id}\""));
-            Some(edits.apply(&frame.bytes))
+            Some(edits.apply(&frame.parts))
         }
         None => {
             let _ = asked.refuse(INTERNAL_ERROR, "too many questions wait for this client").await;
@@ -62,7 +62,7 @@ pub async fn own_session(
         return own;
     }
     if let (Some(level), true) = (session.level(), live.about.can.logging) {
-        set_level(live, Some(own.clone()), level).await;
+        Box::pin(set_level(live, Some(own.clone()), level)).await;
     }
     let (session, live, remote, kept) = (session.clone(), live.clone(), remote.clone(), own.clone());
     tokio::spawn(async move {
@@ -116,7 +116,7 @@ async fn follow(session: &Arc<Session>, live: &Live, remote: &Arc<Remote>, own: 
                 None if frame.method_name() == "notifications/message" => {
                     let level = frame.text(frame.params.level).and_then(|text| Level::parse(&text));
                     if level >= session.level() {
-                        session.send(Parts::one(frame.bytes));
+                        session.send(frame.parts);
                     }
                 }
                 None => {}

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::*;
 use crate::era::Revision;
 use crate::session::{Handshake, Sessions};
-use crate::upstream::http::{Remote, client};
+use crate::upstream::http::Remote;
+use crate::upstream::pool::Connector;
 
 fn frame(text: &str) -> Frame {
     Frame::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
@@ -18,7 +19,7 @@ fn frame(text: &str) -> Frame {
 fn link() -> Link {
     let (events, _) = tokio::sync::mpsc::channel(1);
     let uri = http::Uri::from_static("http://127.0.0.1:1/mcp");
-    Link::Http(Arc::new(Remote::new(client(), uri, http::HeaderMap::new(), 1 << 20, events)))
+    Link::Http(Arc::new(Remote::new(Connector::new(), &uri, http::HeaderMap::new(), 1 << 20, events)))
 }
 
 fn legacy_client() -> Client {
@@ -109,7 +110,7 @@ fn received(answer: &str, client: &Client) -> String {
 #[test]
 fn a_legacy_result_is_completed_for_a_modern_client() {
     let text = received(r#"{"result":{"content":[]},"jsonrpc":"2.0","id":41}"#, &Client::Modern);
-    assert_eq!(text, r#"{"result":{"resultType":"complete","content":[]},"jsonrpc":"2.0","id":"a"}"#);
+    assert_eq!(text, r#"{"result":{"content":[],"resultType":"complete"},"jsonrpc":"2.0","id":"a"}"#);
     let text = received(r#"{"result":{},"jsonrpc":"2.0","id":41}"#, &Client::Modern);
     assert_eq!(text, r#"{"result":{"resultType":"complete"},"jsonrpc":"2.0","id":"a"}"#);
 }

@@ -171,6 +171,9 @@ where
         if all.len() > limit {
             return Err(too_large());
         }
+        if body.is_end_stream() {
+            break;
+        }
     }
     Ok(if all.is_empty() { first.unwrap_or_default() } else { all.freeze() })
 }
@@ -196,11 +199,11 @@ async fn post(hub: &Arc<Hub>, endpoint: Endpoint, headers: &HeaderMap, body: Byt
             let work = async move { legacy::answer(&hub, &endpoint, &session, frame).await };
             respond(RunOn(Some(Box::pin(work))).await, headers, true).await
         }
-        Some(Err(refusal)) => whole(&Reply::refused(&refusal, frame.raw(frame.id), true)),
+        Some(Err(refusal)) => whole(&Reply::refused(&refusal, &frame.raw(frame.id), true)),
         None if frame.method_name() == "initialize" => initialize(hub, &endpoint, &frame).await,
         None => {
             let text = "session required: initialize first and send Mcp-Session-Id, or send the modern _meta with every request";
-            whole(&Reply::refused(&Refusal::new(wire::INVALID_REQUEST, text), frame.raw(frame.id), true))
+            whole(&Reply::refused(&Refusal::new(wire::INVALID_REQUEST, text), &frame.raw(frame.id), true))
         }
     }
 }
@@ -233,7 +236,7 @@ async fn initialize(hub: &Arc<Hub>, endpoint: &Endpoint, frame: &Frame) -> Respo
             }
             response
         }
-        Err(refusal) => whole(&Reply::refused(&refusal, frame.raw(frame.id), true)),
+        Err(refusal) => whole(&Reply::refused(&refusal, &frame.raw(frame.id), true)),
     }
 }
 

@@ -54,7 +54,7 @@ pub async fn initialize(
     op.end(Outcome::Ok);
     let members =
         format!(r#""protocolVersion":"{version}","capabilities":{can},"serverInfo":{info}{advice}"#);
-    Ok((wire::result(frame.raw(frame.id), &members), session))
+    Ok((wire::result(&frame.raw(frame.id), &members), session))
 }
 
 fn handshake(hub: &Hub, endpoint: &Endpoint, frame: &Frame) -> Result<Arc<Session>, Refusal> {
@@ -65,7 +65,7 @@ fn handshake(hub: &Hub, endpoint: &Endpoint, frame: &Frame) -> Result<Arc<Sessio
     let revision =
         Revision::parse(&asked).filter(|r| r.era() == Era::Legacy).unwrap_or(Revision::LATEST_LEGACY);
     let object = |span: crate::scan::Span| match frame.raw(span).first() {
-        Some(b'{') => bytes::Bytes::copy_from_slice(frame.raw(span)),
+        Some(b'{') => bytes::Bytes::copy_from_slice(&frame.raw(span)),
         _ => bytes::Bytes::from_static(b"{}"),
     };
     let handshake = Handshake {
@@ -84,12 +84,12 @@ pub async fn answer(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>,
         Kind::Request => request(hub, endpoint, session, frame).await,
         Kind::Notification => {
             if frame.method_name() == "notifications/cancelled" {
-                session.cancel(frame.raw(frame.params.request_id));
+                session.cancel(&frame.raw(frame.params.request_id));
             }
             Reply::Accepted
         }
         Kind::Response => {
-            if let Some(asked) = session.asked(frame.raw(frame.id))
+            if let Some(asked) = session.asked(&frame.raw(frame.id))
                 && let Err(error) = asked.answer(&frame).await
             {
                 tracing::debug!(error = %error.chain(), "an answer of a client did not reach its server");
@@ -101,7 +101,7 @@ pub async fn answer(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>,
                 wire::INVALID_REQUEST,
                 "the message is neither request nor notification nor response",
             );
-            Reply::refused(&refusal, frame.raw(frame.id), true)
+            Reply::refused(&refusal, &frame.raw(frame.id), true)
         }
     }
 }
@@ -116,7 +116,7 @@ async fn request(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>, fr
     if let Some(routed) = Routed::parse(&method) {
         let client = Client::Legacy(session.clone());
         return match call::begin(endpoint, ctx, client, routed, frame, None).await {
-            Ok(call) => relay(Box::new(call)).await,
+            Ok(call) => relay(call).await,
             Err(refusal) => Reply::refused(&plain(refusal), &id, true),
         };
     }
@@ -167,7 +167,7 @@ async fn own(
     match done {
         Ok(()) => {
             op.end(Outcome::Ok);
-            Ok(wire::result(frame.raw(frame.id), ""))
+            Ok(wire::result(&frame.raw(frame.id), ""))
         }
         Err(refusal) => {
             refusal.record(&mut op);

@@ -47,14 +47,14 @@ struct Listening {
 /// Opens a stream.
 pub(super) async fn open(hub: &Arc<Hub>, endpoint: &Endpoint, ctx: &Ctx, frame: &Frame) -> Reply {
     let mut op = ctx.begin(RecordKind::Mcp("subscriptions/listen".into()));
-    let filter = match frame.raw(frame.params.notifications) {
+    let filter = match &*frame.raw(frame.params.notifications) {
         b"" => Ok(Filter::default()),
         raw => serde_json::from_slice::<Filter>(raw),
     };
     let refuse = |op: &mut Op, text: String| {
         let refusal = Refusal::new(INVALID_PARAMS, text);
         refusal.record(op);
-        Reply::refused(&refusal, frame.raw(frame.id), false)
+        Reply::refused(&refusal, &frame.raw(frame.id), false)
     };
     let filter = match filter {
         Ok(filter) => filter,

@@ -19,7 +19,7 @@ use crate::hub::{Endpoint, Hub};
 use crate::list;
 use crate::offer::ListKind;
 use crate::route::Routed;
-use crate::scan::Scanner;
+use crate::scan::{Scanner, unquoted};
 use crate::upstream::http::{MCP_METHOD, MCP_NAME, PROTOCOL_VERSION};
 use crate::wire::{self, INVALID_PARAMS, Refusal};
 
@@ -43,14 +43,14 @@ pub async fn answer(
                 wire::INVALID_REQUEST,
                 "the message is neither request nor notification nor response",
             );
-            return Reply::refused(&refusal, frame.raw(frame.id), false);
+            return Reply::refused(&refusal, &frame.raw(frame.id), false);
         }
     }
     let method = frame.method_name().into_owned();
     if let Err(refusal) = check(&frame, &method, headers) {
         let mut op = hub.ctx(&endpoint.tenant, LIMIT).begin(RecordKind::Mcp(known(&method)));
         refusal.record(&mut op);
-        return Reply::refused(&refusal, frame.raw(frame.id), false);
+        return Reply::refused(&refusal, &frame.raw(frame.id), false);
     }
     let ctx = context(hub, endpoint, &frame, headers, cancel);
     dispatch(hub, endpoint, ctx, &method, frame, headers).await
@@ -86,10 +86,11 @@ fn context(
 pub fn client_name(frame: &Frame, info: crate::scan::Span) -> Option<String> {
     let mut name = None;
     if frame.raw(info).first() == Some(&b'{') {
-        let _ = Scanner::at(&frame.bytes, info).object(|s, key| {
+        let raw = frame.raw(info);
+        let _ = Scanner::new(&raw).object(|s, key| {
             let value = s.value()?;
             if key == "name" {
-                name = frame.text(value).map(|n| n.chars().take(80).collect());
+                name = unquoted(value.of(&raw)).map(|n| n.chars().take(80).collect());
             }
             Ok(())
         });
@@ -185,7 +186,7 @@ async fn dispatch(
         let lookup = |name: &str| headers?.get(name)?.to_str().ok().map(Into::into);
         let lookup: Option<call::HeaderLookup<'_>> = headers.map(|_| &lookup as _);
         return match call::begin(endpoint, ctx, Client::Modern, routed, frame, lookup).await {
-            Ok(call) => relay(Box::new(call)).await,
+            Ok(call) => relay(call).await,
             Err(refusal) => Reply::refused(&refusal, &id, false),
         };
     }

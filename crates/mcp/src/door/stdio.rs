@@ -150,7 +150,7 @@ impl Connection {
         };
         if frame.kind() == Kind::Notification && frame.method_name() == "notifications/cancelled" {
             let id = frame.raw(frame.params.request_id);
-            let token = self.running.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+            let token = self.running.lock().unwrap_or_else(PoisonError::into_inner).get(&*id).cloned();
             if let Some(token) = token {
                 return token.cancel();
             }
@@ -170,7 +170,7 @@ impl Connection {
             }
             (None, _) if frame.kind() == Kind::Request => {
                 let text = "initialize first, or send the modern _meta with every request";
-                self.send(Refusal::new(wire::INVALID_REQUEST, text).render(frame.raw(frame.id), true)).await;
+                self.send(Refusal::new(wire::INVALID_REQUEST, text).render(&frame.raw(frame.id), true)).await;
             }
             (None, _) => {}
         }
@@ -211,7 +211,7 @@ impl Connection {
                     }
                 });
             }
-            Err(refusal) => self.send(refusal.render(frame.raw(frame.id), true)).await,
+            Err(refusal) => self.send(refusal.render(&frame.raw(frame.id), true)).await,
         }
     }
 

@@ -14,10 +14,10 @@ fn finds_what_routing_needs() {
         "_meta":{"progressToken":"p7","io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#,
     );
     assert_eq!(frame.kind(), Kind::Request);
-    assert_eq!(frame.raw(frame.id), b"7");
+    assert_eq!(*frame.raw(frame.id), *b"7");
     assert_eq!(frame.method_name(), "tools/call");
     assert_eq!(frame.text(frame.params.name).unwrap(), "a__b");
-    assert_eq!(frame.raw(frame.params.meta.progress_token), b"\"p7\"");
+    assert_eq!(*frame.raw(frame.params.meta.progress_token), *b"\"p7\"");
     assert!(frame.is_modern());
 }
 
@@ -56,6 +56,27 @@ fn a_batch_is_cut_into_messages() {
     assert!(batch(&Bytes::from_static(b"{}"), 1).is_none());
 }
 
+/// Messages of every kind, and some that are none. A tilde becomes text that is hard to step over.
+const MESSAGES: [&str; 12] = [
+    r#"{"jsonrpc":"2.0","id":"a~b","method":"tools/call","params":{"name":"n","arguments":{"a":[1,{"b":"~"}]},"_meta":{"progressToken":12,"x":"~"}}}"#,
+    r#" {"result" : {"content":[{"type":"text","text":"~"}],"isError":true,"resultType":"complete"} ,"id" : -12.5e3 , "jsonrpc" : "2.0" } "#,
+    r#"{"jsonrpc":"2.0","id":7,"result":{"content":[],"structuredContent":{"~":["~",{"id":8}]}}}"#,
+    r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"~"}}"#,
+    r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"~","progress":1}}"#,
+    r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+    r#"{"jsonrpc":"2.0","id":1,"params":[1,"~"],"method":"ping","vendor":{"~":[[[{}]]]}}"#,
+    r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"~"}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"name":[1}}}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"name":1 2}}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"x"} {"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"~"#,
+];
+
+/// Everything that is read from a message.
+fn seen(frame: &Frame) -> String {
+    format!("{:?}", Frame { parts: Parts::one(frame.parts.clone().whole()), ..frame.clone() })
+}
+
 proptest! {
     /// Unknown members, number text, white space and key order survive; only what was edited changes.
     #[test]
@@ -70,11 +91,36 @@ proptest! {
         let mut edits = Edits::new();
         edits.set(frame.params.name, "\"m\"");
         edits.set(frame.id, "\"new\"");
-        edits.add_members(&frame.bytes, frame.params.whole, r#""_meta":{}"#);
-        let edited = edits.apply(&frame.bytes).whole();
+        edits.add_members(frame.params.whole, frame.params.filled, r#""_meta":{}"#);
+        let edited = edits.apply(&frame.parts).whole();
         let expected = text
             .replacen(&format!(r#""id":{id}"#), r#""id":"new""#, 1)
-            .replacen(r#""params":{"name":"n""#, r#""params":{"_meta":{},"name":"m""#, 1);
+            .replacen(r#""params":{"name":"n""#, r#""params":{"name":"m""#, 1)
+            .replacen(r#" ]},"y":"#, r#" ],"_meta":{}},"y":"#, 1);
         prop_assert_eq!(edited, expected.as_bytes());
+    }
+
+    /// However a message is cut into pieces, the same is read from it, or the same fault found.
+    #[test]
+    fn pieces_read_as_the_whole(
+        text in prop::sample::select(&MESSAGES[..]), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6), filler in 0usize..300,
+    ) {
+        let text = text.replace('~', &"\\\\\\\"é{[".repeat(filler));
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+        cuts.sort_unstable();
+        cuts.push(text.len());
+        let (mut reader, mut parts, mut at) = (Reader::default(), Parts::default(), 0);
+        let mut fed = Ok(());
+        for cut in cuts {
+            let piece = Bytes::copy_from_slice(&text.as_bytes()[at..cut]);
+            fed = fed.and_then(|()| reader.feed(&piece));
+            parts.push(piece);
+            at = cut;
+        }
+        match (fed.and_then(|()| reader.finish(parts)), Frame::parse(text.clone().into())) {
+            (Ok(cut), Ok(whole)) => prop_assert_eq!(seen(&cut), seen(&whole)),
+            (Err(cut), Err(whole)) => prop_assert_eq!(cut.why, whole.why),
+            (cut, whole) => prop_assert!(false, "{:?} but {:?}", cut, whole),
+        }
     }
 }

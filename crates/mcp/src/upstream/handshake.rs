@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::era::{Era, Revision};
 use crate::frame::{Frame, Parts};
 use crate::offer::{About, Can, ListKind, Offer};
-use crate::scan::{Scanner, Span, text_of};
+use crate::scan::{Scanner, Span, unquoted};
 use crate::upstream::http::{Remote, RemoteSession};
 use crate::upstream::link::{CLIENT_INFO, Link, Request};
 use crate::upstream::stdio::Pipe;
@@ -122,7 +122,8 @@ async fn pages(link: &Link, era: Era, kind: ListKind, offer: &mut Offer) -> Resu
             return Err(refused(kind.method(), &frame));
         }
         let mut array = Span::default();
-        Scanner::at(&frame.bytes, frame.result.whole)
+        let text = frame.parts.clone().whole();
+        Scanner::at(&text, frame.result.whole)
             .object(|s, key| {
                 let value = s.value()?;
                 if key == kind.member() {
@@ -130,16 +131,16 @@ async fn pages(link: &Link, era: Era, kind: ListKind, offer: &mut Offer) -> Resu
                 }
                 Ok(())
             })
-            .and_then(|_| offer.take_page(kind, &frame.bytes, array))
+            .and_then(|_| offer.take_page(kind, &text, array))
             .map_err(|fault| {
                 let text = format!("the answer to {} is malformed", kind.method());
                 Error::upstream(Code::UpstreamProtocol, text).inside(fault)
             })?;
         let next = frame.raw(frame.result.next_cursor);
-        if next.is_empty() || next == b"null" {
+        if next.is_empty() || *next == *b"null" {
             return Ok(());
         }
-        members = format!("\"cursor\":{}", String::from_utf8_lossy(next));
+        members = format!("\"cursor\":{}", String::from_utf8_lossy(&next));
     }
     offer.notices.push(format!("{} has more than {PAGES_MAX} pages; the rest is left out", kind.method()));
     Ok(())
@@ -183,7 +184,7 @@ struct Members {
 }
 
 fn members(frame: &Frame) -> Members {
-    let text = &frame.bytes;
+    let text = &frame.parts.clone().whole();
     let share = |span: Span| text.slice(span.range());
     let mut found = Members {
         about: About {
@@ -203,13 +204,13 @@ fn members(frame: &Frame) -> Members {
     let _ = Scanner::at(text, frame.result.whole).object(|s, key| {
         let value = s.value()?;
         match key {
-            "protocolVersion" => found.version = text_of(text, value).map(Into::into),
+            "protocolVersion" => found.version = unquoted(value.of(text)).map(Into::into),
             "supportedVersions" => {
                 found.versions = serde_json::from_slice(value.of(text)).unwrap_or_default();
             }
             "capabilities" => found.about.capabilities = share(value),
             "serverInfo" => found.about.server_info = share(value),
-            "instructions" => found.about.instructions = text_of(text, value).map(Into::into),
+            "instructions" => found.about.instructions = unquoted(value.of(text)).map(Into::into),
             "_meta" if value.of(text).first() == Some(&b'{') => {
                 Scanner::at(text, value).object(|s, key| {
                     let value = s.value()?;
@@ -229,7 +230,7 @@ fn members(frame: &Frame) -> Members {
 
 /// The number of an error answer.
 pub fn error_number(frame: &Frame) -> Option<i32> {
-    let error: Value = serde_json::from_slice(frame.raw(frame.error)).ok()?;
+    let error: Value = serde_json::from_slice(&frame.raw(frame.error)).ok()?;
     error.get("code")?.as_i64().and_then(|n| i32::try_from(n).ok())
 }
 
@@ -241,7 +242,7 @@ fn is_modern_error(frame: &Frame) -> bool {
 }
 
 fn refused(what: &str, frame: &Frame) -> Error {
-    let error: Value = serde_json::from_slice(frame.raw(frame.error)).unwrap_or_default();
+    let error: Value = serde_json::from_slice(&frame.raw(frame.error)).unwrap_or_default();
     let message = error.get("message").and_then(Value::as_str).unwrap_or("without a reason");
     Error::upstream(Code::UpstreamProtocol, format!("the server refused {what}: {message}"))
 }

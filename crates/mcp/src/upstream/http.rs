@@ -13,10 +13,6 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Uri};
 use http_body::{Body, Frame as BodyFrame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use puerto_core::{Code, Error, Result};
 use tokio::sync::mpsc;
 
@@ -26,9 +22,7 @@ use crate::headers::encode;
 use crate::sse::Decoder;
 use crate::upstream::Event;
 use crate::upstream::link::{CLIENT_INFO, Link, Request, closed};
-
-/// The client that all HTTP servers share.
-pub type HttpClient = Client<HttpsConnector<HttpConnector>, Payload>;
+use crate::upstream::pool::{Connector, Failure, Pool, Reading};
 
 /// Header that names a legacy session.
 pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -74,36 +68,10 @@ impl Body for Payload {
     }
 }
 
-/// The client for all HTTP servers: HTTP/1.1, TLS by rustls with the system's roots.
-pub fn client() -> HttpClient {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    // A host that does not even accept must not hold a call until its whole deadline.
-    connector.set_connect_timeout(Some(std::time::Duration::from_secs(10)));
-    connector.set_keepalive(Some(std::time::Duration::from_secs(60)));
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring offers TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(connector);
-    Client::builder(hyper_util::rt::TokioExecutor::new())
-        .pool_timer(hyper_util::rt::TokioTimer::new())
-        .pool_idle_timeout(std::time::Duration::from_secs(50))
-        .build(https)
-}
-
 /// One HTTP server.
 pub struct Remote {
-    client: HttpClient,
-    uri: Uri,
+    pool: Arc<Pool>,
+    path: Uri,
     headers: HeaderMap,
     limit: usize,
     events: mpsc::Sender<Event>,
@@ -116,7 +84,7 @@ pub struct Remote {
 
 impl std::fmt::Debug for Remote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Remote({})", self.uri)
+        write!(f, "Remote({:?}{})", self.pool, self.path)
     }
 }
 
@@ -159,8 +127,8 @@ impl RemoteSession {
 impl Remote {
     /// A server at this address with these headers on every request.
     pub fn new(
-        client: HttpClient,
-        uri: Uri,
+        connector: Connector,
+        uri: &Uri,
         extra: HeaderMap,
         limit: usize,
         events: mpsc::Sender<Event>,
@@ -169,8 +137,8 @@ impl Remote {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         Self {
-            client,
-            uri,
+            pool: Pool::new(connector, uri),
+            path: path_of(uri),
             headers,
             limit,
             events,
@@ -203,6 +171,9 @@ impl Remote {
         if self.era() == Era::Legacy {
             return true;
         }
+        if let Some(known) = self.dual.get() {
+            return *known;
+        }
         let probe = async {
             let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, "{}", CLIENT_INFO).await else {
                 return false;
@@ -213,7 +184,8 @@ impl Remote {
             self.end(&session).await;
             true
         };
-        *self.dual.get_or_init(|| probe).await
+        // Boxed, since it happens once and every call would carry its size.
+        *self.dual.get_or_init(|| Box::pin(probe)).await
     }
 
     /// Never speak legacy with this server, whatever it could.
@@ -232,20 +204,23 @@ impl Remote {
         let era = self.era();
         let session = request.session.clone();
         let mut headers = self.headers.clone();
-        match (&session, era) {
-            (Some(session), _) => self.session_headers(session, &mut headers).await?,
-            (None, Era::Modern) => modern_headers(&request, &mut headers)?,
-            (None, Era::Legacy) => {}
-        }
-        let mut response = self.post(headers.clone(), request.text.clone()).await?;
-        if let (Some(session), StatusCode::NOT_FOUND) = (&session, response.status()) {
-            let lost = headers.get(SESSION_ID).cloned();
+        let Some(session) = session else {
+            if era == Era::Modern {
+                modern_headers(&request, &mut headers)?;
+            }
+            let response = self.post(headers, request.text).await?;
+            return Answering::new(self.clone(), request.id, None, response);
+        };
+        let used = self.session_headers(&session, &mut headers).await?;
+        let mut response = self.post(headers, request.text.clone()).await?;
+        if response.status() == StatusCode::NOT_FOUND {
             drop(response);
-            self.reopen(session, lost.as_ref()).await?;
-            self.session_headers(session, &mut headers).await?;
+            Box::pin(self.reopen(&session, used.id.as_ref())).await?;
+            let mut headers = self.headers.clone();
+            self.session_headers(&session, &mut headers).await?;
             response = self.post(headers, request.text).await?;
         }
-        Answering::new(self.clone(), request.id, session, response)
+        Answering::new(self.clone(), request.id, Some(session), response)
     }
 
     /// Sends a message that wants no answer.
@@ -289,14 +264,14 @@ impl Remote {
         self: &Arc<Self>,
         session: &Arc<RemoteSession>,
         headers: &mut HeaderMap,
-    ) -> Result<()> {
+    ) -> Result<Arc<SessionState>> {
         if !session.is_open() {
-            self.reopen(session, None).await?;
+            Box::pin(self.reopen(session, None)).await?;
         }
-        let state = session.state.load();
+        let state = session.state.load_full();
         put(headers, &SESSION_ID, state.id.as_ref());
         put(headers, &PROTOCOL_VERSION, state.version.as_ref());
-        Ok(())
+        Ok(state)
     }
 
     /// Makes the handshake of a session, unless somebody else has made it meanwhile.
@@ -336,25 +311,31 @@ impl Remote {
         }
     }
 
-    async fn post(&self, headers: HeaderMap, text: Parts) -> Result<Response<Incoming>> {
+    async fn post(&self, headers: HeaderMap, text: Parts) -> Result<Response<Reading>> {
         self.request(Method::POST, headers, text.into()).await
     }
 
-    async fn request(&self, method: Method, headers: HeaderMap, body: Payload) -> Result<Response<Incoming>> {
+    async fn request(&self, method: Method, headers: HeaderMap, body: Payload) -> Result<Response<Reading>> {
         let mut request = http::Request::new(body);
         *request.method_mut() = method;
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = self.path.clone();
         *request.headers_mut() = headers;
-        self.client.request(request).await.map_err(|cause| {
-            if !cause.is_connect() {
-                return Error::upstream(Code::UpstreamDown, "the connection to the server broke")
-                    .inside(cause);
+        self.pool.send(request).await.map_err(|failure| match failure {
+            Failure::Broken(_) => {
+                Error::upstream(Code::UpstreamDown, "the connection to the server broke").inside(failure)
             }
-            // Nobody listens there: the supervision takes over, so that further calls fail at once.
-            let _ = self.events.try_send(Event::Closed);
-            Error::upstream(Code::UpstreamDown, "could not connect to the server").inside(cause)
+            Failure::Connect(_) => {
+                // Nobody listens there: the supervision takes over, so that further calls fail at once.
+                let _ = self.events.try_send(Event::Closed);
+                Error::upstream(Code::UpstreamDown, "could not connect to the server").inside(failure)
+            }
         })
     }
+}
+
+/// What of a URL stands in the first line of a request.
+pub fn path_of(url: &Uri) -> Uri {
+    url.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
 }
 
 fn put(headers: &mut HeaderMap, name: &HeaderName, value: Option<&HeaderValue>) {
@@ -395,7 +376,7 @@ pub struct Answering {
     id: u64,
     session: Option<Arc<RemoteSession>>,
     status: StatusCode,
-    body: Option<Incoming>,
+    body: Option<Reading>,
     events: Option<Decoder>,
     over: bool,
 }
@@ -405,7 +386,7 @@ impl Answering {
         remote: Arc<Remote>,
         id: u64,
         session: Option<Arc<RemoteSession>>,
-        response: Response<Incoming>,
+        response: Response<Reading>,
     ) -> Result<Self> {
         let (head, body) = response.into_parts();
         let kind = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -509,7 +490,7 @@ fn parse(text: Bytes) -> Result<Frame> {
 }
 
 /// A whole body, within a limit.
-async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes> {
+async fn collect(mut body: Reading, limit: usize) -> Result<Bytes> {
     let too_large = || {
         Error::upstream(Code::UpstreamProtocol, format!("the server's answer is larger than {limit} bytes"))
     };
@@ -535,6 +516,9 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes> {
         if whole.len() > limit {
             return Err(too_large());
         }
+        if body.is_end_stream() {
+            break;
+        }
     }
     Ok(if whole.is_empty() { first.unwrap_or_default() } else { whole.freeze() })
 }
@@ -546,7 +530,7 @@ pub async fn follow(mut stream: Answering, events: &mpsc::Sender<Event>) {
         if frame.kind() == Kind::Request && frame.method_name() == "ping" {
             let _ = stream
                 .remote
-                .tell(crate::wire::result(frame.raw(frame.id), ""), stream.session.as_ref())
+                .tell(crate::wire::result(&frame.raw(frame.id), ""), stream.session.as_ref())
                 .await;
         }
         if let Some(event) = Event::from_notice(&frame)

@@ -182,7 +182,7 @@ impl Asked {
     pub async fn answer(self, answer: &Frame) -> Result<()> {
         let mut edits = Edits::new();
         edits.set(answer.id, self.id);
-        self.link.tell(edits.apply(&answer.bytes), self.session.as_ref()).await
+        self.link.tell(edits.apply(&answer.parts), self.session.as_ref()).await
     }
 
     /// Refuses.

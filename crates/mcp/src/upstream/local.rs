@@ -124,7 +124,7 @@ async fn answer(server: Arc<dyn Builtin>, request: Request, cancel: Cancellation
         "tools/call" => {
             let name = request.name.unwrap_or_default();
             let arguments = frame.raw(frame.params.arguments);
-            let arguments = if arguments.is_empty() { b"{}" } else { arguments };
+            let arguments = if arguments.is_empty() { b"{}" } else { &*arguments };
             let Ok(arguments) = serde_json::from_slice::<&RawValue>(arguments) else {
                 return Refusal::new(wire::PARSE_ERROR, "the arguments are no JSON").render(id, false);
             };

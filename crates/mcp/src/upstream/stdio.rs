@@ -179,7 +179,7 @@ impl Pipe {
     fn take(self: &Arc<Self>, frame: Frame, events: &mpsc::Sender<Event>) {
         match frame.kind() {
             Kind::Response => {
-                let id = std::str::from_utf8(frame.raw(frame.id)).ok().and_then(|id| id.parse::<u64>().ok());
+                let id = std::str::from_utf8(&frame.raw(frame.id)).ok().and_then(|id| id.parse::<u64>().ok());
                 let pending = id.and_then(|id| self.locked().remove(&id));
                 if let Some(pending) = pending {
                     let _ = pending.done.send(frame);
@@ -227,7 +227,7 @@ impl Pipe {
         let pending = self.locked();
         let to = match &*frame.method_name() {
             "notifications/progress" => {
-                let token = std::str::from_utf8(frame.raw(frame.params.progress_token))
+                let token = std::str::from_utf8(&frame.raw(frame.params.progress_token))
                     .ok()
                     .and_then(|t| t.parse().ok());
                 token.and_then(|token: u64| pending.get(&token)).and_then(|p| p.notices.clone())

@@ -234,8 +234,8 @@ async fn connect(
             }
         }
         Reach::Http { uri, headers } => {
-            let (client, limit) = (rules.client.clone(), rules.message_max);
-            let remote = Arc::new(Remote::new(client, uri.clone(), headers.clone(), limit, events.clone()));
+            let (connector, limit) = (rules.connector.clone(), rules.message_max);
+            let remote = Arc::new(Remote::new(connector, uri, headers.clone(), limit, events.clone()));
             let about = handshake::http(&remote, upstream.def.era).await?;
             let link = Link::Http(remote);
             let offer = handshake::offer(&link, about).await?;

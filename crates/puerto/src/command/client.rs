@@ -5,7 +5,8 @@ use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use puerto_core::{Code, Error, Result};
 use puerto_mcp::frame::Parts;
-use puerto_mcp::upstream::http::{HttpClient, Payload, client};
+use puerto_mcp::upstream::http::{Payload, path_of};
+use puerto_mcp::upstream::pool::{Connector, Pool};
 use serde_json::Value;
 
 /// Largest answer that a command reads.
@@ -13,14 +14,14 @@ const ANSWER_MAX: usize = 256 * 1024 * 1024;
 
 /// A running hub.
 pub(crate) struct Client {
-    http: HttpClient,
+    connector: Connector,
     base: String,
 }
 
 impl Client {
     /// At an address.
     pub(crate) fn new(url: &str) -> Self {
-        Self { http: client(), base: url.trim_end_matches('/').to_owned() }
+        Self { connector: Connector::new(), base: url.trim_end_matches('/').to_owned() }
     }
 
     /// Asks for something.
@@ -40,7 +41,7 @@ impl Client {
         })?;
         let mut request = Request::new(Payload::from(Parts::one(body)));
         *request.method_mut() = method;
-        *request.uri_mut() = uri;
+        *request.uri_mut() = path_of(&uri);
         request
             .headers_mut()
             .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
@@ -51,7 +52,7 @@ impl Client {
             )
             .inside(e)
         };
-        let response = self.http.request(request).await.map_err(nobody)?;
+        let response = Pool::new(self.connector.clone(), &uri).send(request).await.map_err(nobody)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
         let body = body

@@ -10,15 +10,13 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use puerto_core::def::{HubDef, LogLevel};
 use puerto_core::{Code, Error, Result};
 use puerto_mcp::frame::{Frame, Kind, Parts};
 use puerto_mcp::headers::encode;
 use puerto_mcp::sse::{Decoder, one_line};
-use puerto_mcp::upstream::http::{
-    HttpClient, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, Payload, SESSION_ID, client,
-};
+use puerto_mcp::upstream::http::{MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, Payload, SESSION_ID, path_of};
+use puerto_mcp::upstream::pool::{Connector, Pool, Reading};
 use puerto_mcp::wire::{INTERNAL_ERROR, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -80,8 +78,8 @@ async fn by_itself(def: &HubDef, tenant: &str, server: Option<&str>) -> Result<(
 
 /// One client, carried to a running hub.
 struct Bridge {
-    http: HttpClient,
-    uri: Uri,
+    pool: Arc<Pool>,
+    path: Uri,
     limit: usize,
     out: mpsc::Sender<Bytes>,
     session: Mutex<Option<HeaderValue>>,
@@ -90,15 +88,15 @@ struct Bridge {
 }
 
 async fn join(base: &str, tenant: &str, server: Option<&str>, limit: usize) -> Result<()> {
-    let path = server.map(|s| format!("/{s}")).unwrap_or_default();
-    let uri = format!("{base}/mcp/{tenant}{path}")
+    let below = server.map(|s| format!("/{s}")).unwrap_or_default();
+    let url: Uri = format!("{base}/mcp/{tenant}{below}")
         .parse()
         .map_err(|_| Error::caller(Code::BadRequest, "the tenant or server cannot stand in a URL"))?;
     let mut told = super::up::Stop::heard()?;
     let (out, mut lines) = mpsc::channel::<Bytes>(OUT_QUEUE);
     let bridge = Arc::new(Bridge {
-        http: client(),
-        uri,
+        pool: Pool::new(Connector::new(), &url),
+        path: path_of(&url),
         limit,
         out,
         session: Mutex::default(),
@@ -230,20 +228,17 @@ impl Bridge {
         method: Method,
         mut headers: HeaderMap,
         body: Bytes,
-    ) -> Result<Response<Incoming>> {
+    ) -> Result<Response<Reading>> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         let mut request = Request::new(Payload::from(Parts::one(body)));
         *request.method_mut() = method;
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = self.path.clone();
         *request.headers_mut() = headers;
-        self.http
-            .request(request)
-            .await
-            .map_err(|e| Error::upstream(Code::Unavailable, "no answer").inside(e))
+        self.pool.send(request).await.map_err(|e| Error::upstream(Code::Unavailable, "no answer").inside(e))
     }
 
-    async fn messages(&self, response: Response<Incoming>) -> Result<()> {
+    async fn messages(&self, response: Response<Reading>) -> Result<()> {
         let broke = |e: hyper::Error| Error::upstream(Code::Unavailable, "the answer broke off").inside(e);
         let kind =
             response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();

@@ -1,0 +1,414 @@
+//! Reads one message as it comes, in however many pieces, and notes where the members lie that routing
+//! needs. Everything else is stepped over.
+
+use std::borrow::Cow;
+
+use crate::frame::{Frame, Parts};
+use crate::scan::{DEPTH_MAX, Fault, Skip, Span, scalar_end, string_end, unquoted};
+
+/// A message that is being read.
+#[derive(Debug, Default)]
+pub struct Reader {
+    frame: Frame,
+    /// Bytes of the pieces before this one.
+    before: usize,
+    place: Place,
+    next: Next,
+    member: Member,
+    version: bool,
+    skip: Skip,
+    escaped: bool,
+    /// The beginning of a key, or of a value that is looked at, where a piece ended in it.
+    cut: Vec<u8>,
+}
+
+/// The object whose members are being read.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum Place {
+    #[default]
+    Message,
+    Params,
+    Meta,
+    Result,
+}
+
+/// What comes next.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum Next {
+    /// The bracket that opens the message.
+    #[default]
+    Open,
+    /// A key, or the bracket that closes an object without members.
+    First,
+    /// A key.
+    Key,
+    /// The rest of a key.
+    InKey,
+    Colon,
+    Value,
+    /// The rest of a string or container.
+    InValue,
+    /// The rest of a number or literal.
+    InScalar,
+    /// A comma, or the bracket that closes the object.
+    More,
+    /// Nothing.
+    End,
+}
+
+/// The member whose value comes or is under way.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    start: u32,
+    kind: Is,
+}
+
+impl Default for Member {
+    fn default() -> Self {
+        Self { start: 0, kind: Is::Other }
+    }
+}
+
+/// What a member is to us.
+#[derive(Debug, Clone, Copy)]
+enum Is {
+    /// Of no concern.
+    Other,
+    /// `jsonrpc`.
+    Version,
+    /// `id`.
+    Id,
+    /// `method`.
+    Method,
+    /// To be found again.
+    At(fn(&mut Frame) -> &mut Span),
+    /// An object whose members matter, or whatever stands in its place.
+    Object(Place),
+}
+
+impl Reader {
+    /// Takes in the next piece.
+    pub fn feed(&mut self, piece: &[u8]) -> Result<(), Fault> {
+        let mut at = 0;
+        if u32::try_from(self.before + piece.len()).is_err() {
+            return Err(Fault { at: self.before, why: "the message is larger than 4 GiB" });
+        }
+        loop {
+            match self.step(piece, at) {
+                Ok(Some(after)) => at = after,
+                Ok(None) => break,
+                Err(fault) => return Err(Fault { at: self.before + fault.at, why: fault.why }),
+            }
+        }
+        self.before += piece.len();
+        Ok(())
+    }
+
+    /// The message, once everything has been fed; `parts` are the pieces.
+    pub fn finish(mut self, parts: Parts) -> Result<Frame, Fault> {
+        self.check()?;
+        self.frame.parts = parts;
+        Ok(self.frame)
+    }
+
+    /// Whether a whole message has been fed.
+    pub fn check(&self) -> Result<(), Fault> {
+        if self.next != Next::End {
+            return Err(Fault { at: self.before, why: "the text ends too early" });
+        }
+        if !self.version {
+            return Err(Fault { at: 0, why: "\"jsonrpc\" must be \"2.0\"" });
+        }
+        Ok(())
+    }
+
+    /// What is known by now. Its text is with whoever feeds.
+    pub fn so_far(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// Whether the result of a response is being read.
+    pub fn in_result(&self) -> bool {
+        self.place == Place::Result
+    }
+
+    /// The place up to which all is known that could want a change: an id may still be under way.
+    pub fn settled(&self) -> u32 {
+        match (self.next, self.member.kind) {
+            (Next::InValue | Next::InScalar, Is::Id) => self.member.start,
+            _ => self.global(0),
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "feed takes no more than 4 GiB")]
+    fn global(&self, at: usize) -> u32 {
+        (self.before + at) as u32
+    }
+
+    /// Reads one element of the grammar; answers the place after it, or nothing at the end of the piece.
+    fn step(&mut self, piece: &[u8], at: usize) -> Result<Option<usize>, Fault> {
+        match self.next {
+            Next::InKey => return self.key(piece, at, at),
+            Next::InValue => return self.value(piece, at, at),
+            Next::InScalar => return self.scalar(piece, at, at),
+            _ => {}
+        }
+        let space = piece[at..].iter().take_while(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t')).count();
+        let at = at + space;
+        let Some(&byte) = piece.get(at) else { return Ok(None) };
+        let why = match (self.next, byte) {
+            (Next::Open, b'{') => {
+                self.next = Next::First;
+                return Ok(Some(at + 1));
+            }
+            (Next::First | Next::Key, b'"') => {
+                self.fill();
+                self.escaped = false;
+                return self.key(piece, at, at + 1);
+            }
+            (Next::Colon, b':') => {
+                self.next = Next::Value;
+                return Ok(Some(at + 1));
+            }
+            (Next::Value, _) => return self.begin(piece, at, byte),
+            (Next::More, b',') => {
+                self.next = Next::Key;
+                return Ok(Some(at + 1));
+            }
+            (Next::First | Next::More, b'}') => {
+                self.close(at + 1);
+                return Ok(Some(at + 1));
+            }
+            (Next::Open, _) => "an object was expected",
+            (Next::First | Next::Key, _) => "a key was expected",
+            (Next::Colon, _) => "':' was expected",
+            (Next::More, _) => "',' or '}' was expected",
+            _ => "text after the end",
+        };
+        Err(Fault { at, why })
+    }
+
+    fn fill(&mut self) {
+        match self.place {
+            Place::Message => {}
+            Place::Params => self.frame.params.filled = true,
+            Place::Meta => self.frame.params.meta.filled = true,
+            Place::Result => self.frame.result.filled = true,
+        }
+    }
+
+    /// Reads a key from its quote, or goes on in one.
+    fn key(&mut self, piece: &[u8], from: usize, at: usize) -> Result<Option<usize>, Fault> {
+        let Some(end) = string_end(piece, at, &mut self.escaped) else {
+            self.cut.extend_from_slice(&piece[from..]);
+            self.next = Next::InKey;
+            return Ok(None);
+        };
+        let raw = joined(&mut self.cut, &piece[from..end]);
+        let key = unquoted(&raw).ok_or(Fault { at, why: "the key is no valid string" })?;
+        self.member.kind = meaning(self.place, &key);
+        self.next = Next::Colon;
+        Ok(Some(end))
+    }
+
+    /// Begins a value.
+    fn begin(&mut self, piece: &[u8], at: usize, byte: u8) -> Result<Option<usize>, Fault> {
+        if let Is::Object(place) = self.member.kind {
+            let global = self.global(at);
+            let whole = self.whole(place);
+            if whole.is_some() {
+                return Err(Fault { at, why: "a member stands twice" });
+            }
+            if byte == b'{' {
+                *whole = Span { start: global, end: global + 1 };
+                self.place = place;
+                self.next = Next::First;
+                return Ok(Some(at + 1));
+            }
+            self.member.kind = match place {
+                Place::Meta => Is::At(|f| &mut f.params.meta.whole),
+                Place::Result => Is::At(|f| &mut f.result.whole),
+                // Positional or null params carry nothing for us; whoever needs a member will miss it.
+                _ => Is::Other,
+            };
+        }
+        self.member.start = self.global(at);
+        match byte {
+            b'"' | b'{' | b'[' => {
+                if byte != b'"' && matches!(self.member.kind, Is::Method) {
+                    return Err(Fault { at, why: "a string was expected" });
+                }
+                self.skip = Skip::default();
+                self.value(piece, at, at)
+            }
+            _ if matches!(self.member.kind, Is::Method) => Err(Fault { at, why: "a string was expected" }),
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => self.scalar(piece, at, at),
+            _ => Err(Fault { at, why: "a value was expected" }),
+        }
+    }
+
+    fn value(&mut self, piece: &[u8], from: usize, at: usize) -> Result<Option<usize>, Fault> {
+        let room = DEPTH_MAX
+            - match self.place {
+                Place::Message => 1,
+                Place::Params | Place::Result => 2,
+                Place::Meta => 3,
+            };
+        let end = self.skip.resume(piece, at, room)?;
+        self.ended(piece, from, end, Next::InValue)
+    }
+
+    fn scalar(&mut self, piece: &[u8], from: usize, at: usize) -> Result<Option<usize>, Fault> {
+        self.ended(piece, from, scalar_end(piece, at), Next::InScalar)
+    }
+
+    /// A value has ended, or the piece has in the middle of it.
+    fn ended(
+        &mut self,
+        piece: &[u8],
+        from: usize,
+        end: Option<usize>,
+        rest: Next,
+    ) -> Result<Option<usize>, Fault> {
+        let looked_at = matches!(self.member.kind, Is::Version | Is::Id);
+        let Some(end) = end else {
+            if looked_at {
+                self.cut.extend_from_slice(&piece[from..]);
+            }
+            self.next = rest;
+            return Ok(None);
+        };
+        let span = Span { start: self.member.start, end: self.global(end) };
+        if looked_at {
+            let raw = joined(&mut self.cut, &piece[from..end]);
+            self.look(&raw, span).map_err(|why| Fault { at: from, why })?;
+        } else if let Is::Method = self.member.kind {
+            once(&mut self.frame.method, span).map_err(|why| Fault { at: from, why })?;
+        } else if let Is::At(slot) = self.member.kind {
+            once(slot(&mut self.frame), span).map_err(|why| Fault { at: from, why })?;
+        }
+        self.next = Next::More;
+        Ok(Some(end))
+    }
+
+    /// Checks the members that must have a certain value.
+    fn look(&mut self, raw: &[u8], span: Span) -> Result<(), &'static str> {
+        if let Is::Version = self.member.kind {
+            return match (raw, self.version) {
+                (_, true) => Err("a member stands twice"),
+                (b"\"2.0\"", _) => {
+                    self.version = true;
+                    Ok(())
+                }
+                _ => Err("\"jsonrpc\" must be \"2.0\""),
+            };
+        }
+        match raw {
+            b"null" => Ok(()),
+            [b'"' | b'-' | b'0'..=b'9', ..] => once(&mut self.frame.id, span),
+            _ => Err("\"id\" must be a string or a number"),
+        }
+    }
+
+    fn whole(&mut self, place: Place) -> &mut Span {
+        match place {
+            Place::Result => &mut self.frame.result.whole,
+            Place::Meta => &mut self.frame.params.meta.whole,
+            _ => &mut self.frame.params.whole,
+        }
+    }
+
+    fn close(&mut self, end: usize) {
+        let end = self.global(end);
+        if self.place == Place::Message {
+            self.next = Next::End;
+            return;
+        }
+        self.whole(self.place).end = end;
+        self.place = if self.place == Place::Meta { Place::Params } else { Place::Message };
+        self.next = Next::More;
+    }
+}
+
+/// What was cut off before, and its end.
+fn joined<'a>(cut: &mut Vec<u8>, end: &'a [u8]) -> Cow<'a, [u8]> {
+    if cut.is_empty() {
+        return Cow::Borrowed(end);
+    }
+    let mut whole = std::mem::take(cut);
+    whole.extend_from_slice(end);
+    Cow::Owned(whole)
+}
+
+/// Two members of one name let two readers see two messages, so they are refused where we read them.
+fn once(slot: &mut Span, found: Span) -> Result<(), &'static str> {
+    if slot.is_some() {
+        return Err("a member stands twice");
+    }
+    *slot = found;
+    Ok(())
+}
+
+fn meaning(place: Place, key: &str) -> Is {
+    match place {
+        Place::Message => match key {
+            "jsonrpc" => Is::Version,
+            "id" => Is::Id,
+            "method" => Is::Method,
+            "params" => Is::Object(Place::Params),
+            "result" => Is::Object(Place::Result),
+            "error" => Is::At(|f| &mut f.error),
+            _ => Is::Other,
+        },
+        Place::Params => of_params(key),
+        Place::Meta => of_meta(key),
+        Place::Result => of_result(key),
+    }
+}
+
+fn of_params(key: &str) -> Is {
+    Is::At(match key {
+        "name" => |f| &mut f.params.name,
+        "arguments" => |f| &mut f.params.arguments,
+        "uri" => |f| &mut f.params.uri,
+        "ref" => |f| &mut f.params.reference,
+        "taskId" => |f| &mut f.params.task_id,
+        "cursor" => |f| &mut f.params.cursor,
+        "level" => |f| &mut f.params.level,
+        "requestId" => |f| &mut f.params.request_id,
+        "progressToken" => |f| &mut f.params.progress_token,
+        "protocolVersion" => |f| &mut f.params.protocol_version,
+        "capabilities" => |f| &mut f.params.capabilities,
+        "clientInfo" => |f| &mut f.params.client_info,
+        "notifications" => |f| &mut f.params.notifications,
+        "_meta" => return Is::Object(Place::Meta),
+        _ => return Is::Other,
+    })
+}
+
+fn of_meta(key: &str) -> Is {
+    Is::At(match key {
+        "io.modelcontextprotocol/protocolVersion" => |f| &mut f.params.meta.protocol_version,
+        "io.modelcontextprotocol/clientCapabilities" => |f| &mut f.params.meta.client_capabilities,
+        "io.modelcontextprotocol/clientInfo" => |f| &mut f.params.meta.client_info,
+        "io.modelcontextprotocol/logLevel" => |f| &mut f.params.meta.log_level,
+        "io.modelcontextprotocol/subscriptionId" => |f| &mut f.params.meta.subscription_id,
+        "progressToken" => |f| &mut f.params.meta.progress_token,
+        "traceparent" => |f| &mut f.params.meta.traceparent,
+        _ => return Is::Other,
+    })
+}
+
+fn of_result(key: &str) -> Is {
+    Is::At(match key {
+        "resultType" => |f| &mut f.result.result_type,
+        "isError" => |f| &mut f.result.is_error,
+        "ttlMs" => |f| &mut f.result.ttl,
+        "cacheScope" => |f| &mut f.result.cache_scope,
+        "content" => |f| &mut f.result.content,
+        "contents" => |f| &mut f.result.contents,
+        "messages" => |f| &mut f.result.messages,
+        "nextCursor" => |f| &mut f.result.next_cursor,
+        _ => return Is::Other,
+    })
+}
