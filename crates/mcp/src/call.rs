@@ -87,6 +87,20 @@ pub type HeaderLookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 /// the messages.
 pub async fn begin(
     endpoint: &Endpoint,
+    ctx: Ctx,
+    client: Client,
+    method: Routed,
+    frame: Frame,
+    headers: Option<HeaderLookup<'_>>,
+) -> Result<Box<Call>, Refusal> {
+    let mut call = prepare(endpoint, ctx, client, method, frame, headers)?;
+    call.send().await;
+    Ok(call)
+}
+
+/// Everything that needs no waiting.
+fn prepare(
+    endpoint: &Endpoint,
     mut ctx: Ctx,
     client: Client,
     method: Routed,
@@ -137,7 +151,7 @@ pub async fn begin(
     }
     let upstream = endpoint.tenant.upstream(&route.server).map_err(|e| Refusal::from(&e))?.clone();
     ctx.deadline = tokio::time::Instant::now() + upstream.def.call_limit();
-    let mut call = Box::new(Call {
+    Ok(Box::new(Call {
         exchange: None,
         failed: None,
         ended_by: None,
@@ -154,9 +168,7 @@ pub async fn begin(
         endpoint: endpoint.clone(),
         _quota: quota,
         place: None,
-    });
-    call.send().await;
-    Ok(call)
+    }))
 }
 
 /// The texts of mirrored arguments; where headers came with the request they must say the same.
@@ -259,7 +271,7 @@ impl Call {
                     }
                 }
                 Kind::Request => {
-                    if let Some(text) = self.question(&frame).await {
+                    if let Some(text) = Box::pin(self.question(&frame)).await {
                         return Out::Message(text);
                     }
                 }

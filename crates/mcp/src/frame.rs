@@ -118,8 +118,8 @@ impl Frame {
     /// Reads one message. A batch is not one message: see [`batch`].
     pub fn parse(bytes: Bytes) -> Result<Self, Fault> {
         let mut reader = Reader::default();
-        reader.feed(&bytes)?;
-        reader.finish(Parts::one(bytes))
+        reader.feed(bytes)?;
+        reader.finish()
     }
 
     /// What kind of message it is.
@@ -174,25 +174,23 @@ pub enum Kind {
     Nothing,
 }
 
-/// The members of a batch (revision 2025-03-26), or nothing when the text is no array.
-pub fn batch(bytes: &Bytes, limit: usize) -> Option<Result<Vec<Bytes>, Fault>> {
+/// The members of a batch (revision 2025-03-26).
+pub fn batch(bytes: &Bytes, limit: usize) -> Result<Vec<Bytes>, Fault> {
     let mut scanner = Scanner::new(bytes);
-    (scanner.peek() == Some(b'[')).then(|| {
-        let mut items = Vec::new();
-        scanner.array(|s| {
-            let span = s.value()?;
-            if items.len() == limit {
-                return Err(Fault { at: span.start as usize, why: "too many messages in one batch" });
-            }
-            items.push(bytes.slice(span.range()));
-            Ok(())
-        })?;
-        scanner.end()?;
-        if items.is_empty() {
-            return Err(Fault { at: 0, why: "the batch is empty" });
+    let mut items = Vec::new();
+    scanner.array(|s| {
+        let span = s.value()?;
+        if items.len() == limit {
+            return Err(Fault { at: span.start as usize, why: "too many messages in one batch" });
         }
-        Ok(items)
-    })
+        items.push(bytes.slice(span.range()));
+        Ok(())
+    })?;
+    scanner.end()?;
+    if items.is_empty() {
+        return Err(Fault { at: 0, why: "the batch is empty" });
+    }
+    Ok(items)
 }
 
 #[cfg(test)]

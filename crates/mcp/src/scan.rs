@@ -5,7 +5,11 @@
 //! Strings are stepped over with a vectorised search, so a payload costs a small part of what copying
 //! it through the kernel costs (docs/perf.md).
 
+mod simd;
+
 use std::borrow::Cow;
+
+use simd::NEAR;
 
 /// Deepest nesting accepted, in containers. Deeper documents have no use here and hurt readers that recurse.
 pub const DEPTH_MAX: u32 = 128;
@@ -251,23 +255,21 @@ impl Skip {
 /// The place after the quote that ends a string, from a place inside it. `escaped` says that a backslash
 /// stands before that place, and carries over where the text ends first.
 pub fn string_end(text: &[u8], mut at: usize, escaped: &mut bool) -> Option<usize> {
-    // Most strings are short: a few steps by hand cost less than a block.
-    if !*escaped {
-        let near = &text[at..text.len().min(at + 16)];
-        let plain = near.iter().take_while(|b| !matches!(b, b'"' | b'\\')).count();
-        at += plain;
-        if near.get(plain) == Some(&b'"') {
-            return Some(at + 1);
+    // Most strings are short: a small block costs less than a large one.
+    for _ in 0..2 {
+        let Some(block) = text[at..].first_chunk::<NEAR>().filter(|_| !*escaped) else { break };
+        let found = simd::quotes(block);
+        at += found.trailing_zeros() as usize;
+        if found != 0 {
+            if text[at] == b'"' {
+                return Some(at + 1);
+            }
+            break;
         }
     }
-    while let Some(block) = text[at..].first_chunk::<BLOCK>() {
-        let (quotes, slashes) = (mask(block, b'"'), mask(block, b'\\'));
-        let ends = quotes & !after_slashes(slashes, escaped);
-        if ends != 0 {
-            *escaped = false;
-            return Some(at + ends.trailing_zeros() as usize + 1);
-        }
-        at += BLOCK;
+    match simd::long_string(text, at, escaped) {
+        Ok(end) => return Some(end),
+        Err(left) => at = left,
     }
     for (step, byte) in text[at..].iter().enumerate() {
         match byte {
@@ -295,63 +297,20 @@ pub fn unquoted(raw: &[u8]) -> Option<Cow<'_, str>> {
     serde_json::from_slice(raw).ok().map(Cow::Owned)
 }
 
-/// Bytes looked at together inside a string.
-const BLOCK: usize = 64;
-
-/// One bit for each byte of a block that equals another.
-#[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code, reason = "SSE2 is part of every x86-64, so what it needs is always there")]
-fn mask(block: &[u8; BLOCK], byte: u8) -> u64 {
-    // SAFETY: see above; the function has no other precondition.
-    unsafe { mask_sse2(block, byte) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-fn mask_sse2(block: &[u8; BLOCK], byte: u8) -> u64 {
-    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
-    let wanted = _mm_set1_epi8(byte.cast_signed());
-    block.chunks_exact(16).enumerate().fold(0, |mask, (at, part)| {
-        let half = |from: usize| {
-            i64::from_le_bytes(part[from..from + 8].try_into().expect("eight bytes are eight bytes"))
-        };
-        let equal = _mm_cmpeq_epi8(_mm_set_epi64x(half(8), half(0)), wanted);
-        mask | u64::from(_mm_movemask_epi8(equal).cast_unsigned()) << (16 * at)
-    })
-}
-
-/// One bit for each byte of a block that equals another.
-#[cfg(not(target_arch = "x86_64"))]
-fn mask(block: &[u8; BLOCK], byte: u8) -> u64 {
-    block.iter().enumerate().fold(0, |mask, (at, b)| mask | u64::from(*b == byte) << at)
-}
-
-/// The bytes of a block that a backslash before them escapes; `escaped` carries over from block to block.
-fn after_slashes(mut slashes: u64, escaped: &mut bool) -> u64 {
-    let mut after = u64::from(std::mem::take(escaped));
-    while slashes != 0 {
-        let at = slashes.trailing_zeros();
-        if after >> at & 1 == 0 {
-            match at {
-                63 => *escaped = true,
-                _ => after |= 1 << (at + 1),
-            }
-        }
-        slashes &= slashes - 1;
-    }
-    after
-}
-
-/// Steps over bytes that neither open, close nor quote: 32 at a time, in a shape that compilers vectorise.
+/// Steps over bytes that neither open, close nor quote.
 fn skip_plain(text: &[u8], mut at: usize) -> usize {
-    let special = |b: u8| (b == b'"') | (b | 0x20 == b'{') | (b | 0x20 == b'}');
-    while let Some(block) = text.get(at..at + 32) {
-        if block.iter().fold(false, |any, &b| any | special(b)) {
-            break;
+    while let Some(block) = text[at..].first_chunk::<NEAR>() {
+        let found = simd::special(block);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize;
         }
-        at += 32;
+        at += NEAR;
     }
-    at + text[at..].iter().take_while(|&&b| !special(b)).count()
+    at + text[at..].iter().take_while(|&&b| !is_special(b)).count()
+}
+
+fn is_special(b: u8) -> bool {
+    (b == b'"') | (b | 0x20 == b'{') | (b | 0x20 == b'}')
 }
 
 #[allow(

@@ -1,17 +1,17 @@
-//! Server-sent events, both ways (WHATWG HTML, 9.2). Only what MCP uses: data, id and retry; an event with
-//! empty data primes a stream and carries no message.
+//! Server-sent events, both ways (WHATWG HTML, 9.2). Only what MCP uses: data; an event with empty data
+//! primes a stream and carries no message.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::frame::Parts;
 
-/// An event as read.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Event {
-    /// Its type; empty means `message`.
-    pub name: String,
-    /// Its data, lines joined.
-    pub data: Bytes,
+/// What comes next of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Data of the event under way.
+    Data(Bytes),
+    /// Its end.
+    End,
 }
 
 /// An event outgrew the limit.
@@ -19,97 +19,92 @@ pub struct Event {
 #[error("an event is larger than {0} bytes")]
 pub struct TooLarge(usize);
 
-/// Reads events from chunks, however they are cut.
+/// Reads events from chunks, however they are cut. Data is passed on as it comes and shares the memory of
+/// its chunk.
 #[derive(Debug)]
 pub struct Decoder {
-    buffer: BytesMut,
-    searched: usize,
-    event: Event,
-    data: BytesMut,
-    has_data: bool,
+    chunk: Bytes,
+    place: Place,
+    /// The last line ended with a carriage return, and a line feed after it belongs to it.
+    returned: bool,
+    /// Bytes of data in the event under way.
+    size: usize,
     limit: usize,
+}
+
+/// Where in a line.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// In the name of a field, which has begun with so many bytes of `data`.
+    Name(usize),
+    /// After `data:`.
+    Space,
+    /// In data.
+    Data,
+    /// In a comment, or a field of no concern.
+    Other,
 }
 
 impl Decoder {
     /// With the largest event accepted, in bytes.
     pub fn new(limit: usize) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            searched: 0,
-            event: Event::default(),
-            data: BytesMut::new(),
-            has_data: false,
-            limit,
-        }
+        Self { chunk: Bytes::new(), place: Place::Name(0), returned: false, size: 0, limit }
     }
 
-    /// Takes in more bytes.
-    pub fn feed(&mut self, chunk: &[u8]) {
-        self.buffer.extend_from_slice(chunk);
+    /// Takes in more bytes, once those before have been read.
+    pub fn feed(&mut self, chunk: Bytes) {
+        self.chunk = chunk;
     }
 
-    /// The next whole event that has data.
-    pub fn event(&mut self) -> Result<Option<Event>, TooLarge> {
-        loop {
-            let Some(line) = self.line()? else { return Ok(None) };
-            if line.is_empty() {
-                let event = std::mem::take(&mut self.event);
-                let data = self.data.split().freeze();
-                if std::mem::take(&mut self.has_data) && !data.is_empty() {
-                    return Ok(Some(Event { data, ..event }));
+    /// The next piece, or nothing where more bytes are wanted. What a stream that ends leaves unfinished is
+    /// no event.
+    pub fn piece(&mut self) -> Result<Option<Piece>, TooLarge> {
+        while let Some(&byte) = self.chunk.first() {
+            let paired = std::mem::take(&mut self.returned);
+            match (byte, self.place) {
+                (b'\n', _) if paired => self.chunk.advance(1),
+                (b'\n' | b'\r', _) => {
+                    self.chunk.advance(1);
+                    self.returned = byte == b'\r';
+                    let blank = matches!(std::mem::replace(&mut self.place, Place::Name(0)), Place::Name(0));
+                    if blank && std::mem::take(&mut self.size) > 0 {
+                        return Ok(Some(Piece::End));
+                    }
                 }
-                continue;
-            }
-            self.field(line);
-            if self.data.len() > self.limit {
-                return Err(TooLarge(self.limit));
+                (_, Place::Name(known)) => {
+                    self.chunk.advance(1);
+                    self.place = match (byte, known) {
+                        (b':', 4) => Place::Space,
+                        _ if b"data".get(known) == Some(&byte) => Place::Name(known + 1),
+                        _ => Place::Other,
+                    };
+                    if self.size > 0 && matches!(self.place, Place::Space) {
+                        return self.data(Bytes::from_static(b"\n")).map(Some);
+                    }
+                }
+                (b' ', Place::Space) => {
+                    self.chunk.advance(1);
+                    self.place = Place::Data;
+                }
+                (_, Place::Space | Place::Data) => {
+                    self.place = Place::Data;
+                    let text = self.rest_of_line();
+                    return self.data(text).map(Some);
+                }
+                (_, Place::Other) => drop(self.rest_of_line()),
             }
         }
+        Ok(None)
     }
 
-    /// One line without its end: `\n`, `\r\n` or `\r`.
-    fn line(&mut self) -> Result<Option<BytesMut>, TooLarge> {
-        let Some(step) = memchr::memchr2(b'\n', b'\r', &self.buffer[self.searched..]) else {
-            self.searched = self.buffer.len();
-            return if self.searched > self.limit + 64 { Err(TooLarge(self.limit)) } else { Ok(None) };
-        };
-        let end = self.searched + step;
-        let width = match (self.buffer[end], self.buffer.get(end + 1)) {
-            (b'\r', Some(b'\n')) => 2,
-            // A lone carriage return may be the first half of a pair that is still under way.
-            (b'\r', None) => {
-                self.searched = end;
-                return Ok(None);
-            }
-            _ => 1,
-        };
-        let line = self.buffer.split_to(end);
-        self.buffer.advance(width);
-        self.searched = 0;
-        Ok(Some(line))
+    fn rest_of_line(&mut self) -> Bytes {
+        let end = memchr::memchr2(b'\n', b'\r', &self.chunk).unwrap_or(self.chunk.len());
+        self.chunk.split_to(end)
     }
 
-    fn field(&mut self, mut line: BytesMut) {
-        let colon = memchr::memchr(b':', &line).unwrap_or(line.len());
-        let name = line.split_to(colon);
-        if !line.is_empty() {
-            line.advance(1);
-        }
-        if line.first() == Some(&b' ') {
-            line.advance(1);
-        }
-        match &name[..] {
-            b"data" if self.has_data => {
-                self.data.extend_from_slice(b"\n");
-                self.data.extend_from_slice(&line);
-            }
-            b"data" => {
-                self.has_data = true;
-                self.data = line;
-            }
-            b"event" => self.event.name = String::from_utf8_lossy(&line).into_owned(),
-            _ => {}
-        }
+    fn data(&mut self, text: Bytes) -> Result<Piece, TooLarge> {
+        self.size += text.len();
+        if self.size > self.limit { Err(TooLarge(self.limit)) } else { Ok(Piece::Data(text)) }
     }
 }
 
@@ -143,11 +138,14 @@ mod tests {
 
     fn events(chunks: &[&[u8]]) -> Vec<String> {
         let mut decoder = Decoder::new(1000);
-        let mut found = Vec::new();
+        let (mut found, mut data) = (Vec::new(), Vec::new());
         for chunk in chunks {
-            decoder.feed(chunk);
-            while let Some(event) = decoder.event().unwrap() {
-                found.push(format!("{}={}", event.name, String::from_utf8_lossy(&event.data)));
+            decoder.feed(Bytes::copy_from_slice(chunk));
+            while let Some(piece) = decoder.piece().unwrap() {
+                match piece {
+                    Piece::Data(text) => data.extend_from_slice(&text),
+                    Piece::End => found.push(String::from_utf8(std::mem::take(&mut data)).unwrap()),
+                }
             }
         }
         found
@@ -155,21 +153,22 @@ mod tests {
 
     #[test]
     fn reads_what_servers_send() {
-        assert_eq!(events(&[b"event: message\ndata: {}\n\n"]), ["message={}"]);
-        assert_eq!(events(&[b"id: 1\ndata: \n\ndata:x\r\n\r\n: note\n\n"]), ["=x"]);
-        assert_eq!(events(&[b"data: a\ndata: b\n\n"]), ["=a\nb"]);
-        assert_eq!(events(&[b"data: a\r\rdata: b\n\n"]), ["=a", "=b"]);
+        assert_eq!(events(&[b"event: message\ndata: {}\n\n"]), ["{}"]);
+        assert_eq!(events(&[b"id: 1\ndata: \n\ndata:x\r\n\r\n: note\n\n"]), ["x"]);
+        assert_eq!(events(&[b"data: a\ndata:  b\n\n"]), ["a\n b"]);
+        assert_eq!(events(&[b"data: a\r\rdata: b\n\n"]), ["a", "b"]);
+        assert_eq!(events(&[b"dat: 1\ndata2: 2\n:data: 3\ndata\ndata: 4\n\n"]), ["4"]);
         assert!(events(&[b"data: unfinished\n"]).is_empty());
     }
 
     #[test]
-    fn an_endless_line_is_refused() {
+    fn an_event_has_a_limit_and_anything_else_takes_no_memory() {
         let mut decoder = Decoder::new(100);
-        decoder.feed(&[b'x'; 200]);
-        assert!(decoder.event().is_err());
-        let mut decoder = Decoder::new(100);
-        decoder.feed("data: y\n".repeat(200).as_bytes());
-        assert!(decoder.event().is_err());
+        decoder.feed(Bytes::from_static(&[b'x'; 200]));
+        assert_eq!(decoder.piece().unwrap(), None);
+        decoder.feed(Bytes::from("\n".to_owned() + &"data: y\n".repeat(200)));
+        let ended = std::iter::from_fn(|| decoder.piece().transpose()).find(Result::is_err);
+        assert!(ended.is_some());
     }
 
     proptest! {
@@ -178,15 +177,14 @@ mod tests {
             let end = if crlf { "\r\n" } else { "\n" };
             let stream: String = texts.iter().map(|t| format!("data: {t}{end}{end}")).collect();
             let chunks: Vec<_> = stream.as_bytes().chunks(cut).collect();
-            let expected: Vec<_> = texts.iter().map(|t| format!("={t}")).collect();
-            prop_assert_eq!(events(&chunks), expected);
+            prop_assert_eq!(events(&chunks), texts);
         }
 
         #[test]
         fn what_is_written_reads_back(text in "[ -~\n]{1,50}") {
             prop_assume!(!text.trim().is_empty());
             let sent = event(Parts::from(text.clone())).whole();
-            prop_assert_eq!(events(&[&sent]), [format!("={}", text.replace('\n', " "))]);
+            prop_assert_eq!(events(&[&sent]), [text.replace('\n', " ")]);
         }
     }
 }

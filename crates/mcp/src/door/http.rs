@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::door::stdio::BATCH_MAX;
 use crate::door::{Reply, legacy, modern};
 use crate::era::{Era, Revision};
-use crate::frame::{Frame, Kind, Parts, batch};
+use crate::frame::{Frame, Kind, Parts, Reader, batch};
 use crate::hub::{Endpoint, Hub};
 use crate::session::Session;
 use crate::sse;
@@ -119,7 +119,7 @@ where
     let (head, body) = request.into_parts();
     match head.method {
         Method::POST => match read(body, &head.headers, hub.settings.body_max).await {
-            Ok(body) => post(hub, endpoint, &head.headers, body).await,
+            Ok(got) => post(hub, endpoint, &head.headers, got).await,
             Err(refusal) => whole(&Reply::refused(&refusal, b"", true)),
         },
         Method::GET => get(hub, endpoint, &head.headers),
@@ -128,7 +128,7 @@ where
     }
 }
 
-async fn read<B>(mut body: B, headers: &HeaderMap, limit: usize) -> Result<Bytes, Refusal>
+async fn read<B>(mut body: B, headers: &HeaderMap, limit: usize) -> Result<Got, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
@@ -151,43 +151,58 @@ where
     if expected > limit {
         return Err(too_large());
     }
-    let mut first: Option<Bytes> = None;
-    let mut all = BytesMut::new();
+    let mut reader = Reader::default();
+    let (mut size, mut fault) = (0, None);
+    let mut batch = None;
     while let Some(frame) = body.frame().await {
         let broken = |cause: B::Error| {
             Refusal::new(wire::INVALID_REQUEST, format!("the body broke off: {cause}")).bad_request()
         };
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
-        match &first {
-            None => first = Some(data),
-            Some(one) => {
-                if all.is_empty() {
-                    all.reserve(expected.max(one.len() + data.len()));
-                    all.extend_from_slice(one);
-                }
-                all.extend_from_slice(&data);
-            }
-        }
-        if all.len() > limit {
+        size += data.len();
+        if size > limit {
             return Err(too_large());
         }
-        if body.is_end_stream() {
+        let ended = body.is_end_stream();
+        if reader.is_empty() && batch.is_none() {
+            match data.iter().find(|b| !b.is_ascii_whitespace()) {
+                Some(b'[') => batch = Some(BytesMut::new()),
+                Some(_) => {}
+                None => continue,
+            }
+        }
+        match &mut batch {
+            Some(batch) => batch.extend_from_slice(&data),
+            // After a fault the rest is read all the same: a client that is still sending would not see the answer.
+            None if fault.is_none() => fault = reader.feed(data).err(),
+            None => {}
+        }
+        if ended {
             break;
         }
     }
-    Ok(if all.is_empty() { first.unwrap_or_default() } else { all.freeze() })
+    if let Some(batch) = batch {
+        return Ok(Got::Batch(batch.freeze()));
+    }
+    fault.map_or_else(|| reader.finish(), Err).map(Got::Message).map_err(malformed)
 }
 
-async fn post(hub: &Arc<Hub>, endpoint: Endpoint, headers: &HeaderMap, body: Bytes) -> Response<Answer> {
-    if let Some(items) = batch(&body, BATCH_MAX) {
-        return match items {
-            Ok(items) => many(hub, endpoint, headers, items).await,
-            Err(fault) => whole(&Reply::refused(&malformed(fault), b"", true)),
-        };
-    }
-    let frame = match Frame::parse(body) {
-        Ok(frame) => frame,
-        Err(fault) => return whole(&Reply::refused(&malformed(fault), b"", true)),
+/// What a body holds.
+#[allow(clippy::large_enum_variant, reason = "it lives for one step, and a message is what nearly all hold")]
+enum Got {
+    Message(Frame),
+    Batch(Bytes),
+}
+
+async fn post(hub: &Arc<Hub>, endpoint: Endpoint, headers: &HeaderMap, got: Got) -> Response<Answer> {
+    let frame = match got {
+        Got::Message(frame) => frame,
+        Got::Batch(text) => {
+            return match batch(&text, BATCH_MAX) {
+                Ok(items) => many(hub, endpoint, headers, items).await,
+                Err(fault) => whole(&Reply::refused(&malformed(fault), b"", true)),
+            };
+        }
     };
     if frame.is_modern() || says_modern(headers) {
         let reply = modern::answer(hub, &endpoint, frame, Some(headers), CancellationToken::new()).await;

@@ -72,7 +72,7 @@ fn handshake(hub: &Hub, endpoint: &Endpoint, frame: &Frame) -> Result<Arc<Sessio
         revision,
         capabilities: object(params.capabilities),
         client_info: object(params.client_info),
-        client: client_name(frame, params.client_info).map(Into::into),
+        client: client_name(frame, params.client_info),
     };
     let tenant = endpoint.tenant.view.id.clone();
     hub.sessions.open(tenant, endpoint.server.clone(), handshake).map_err(|e| Refusal::from(&e))
@@ -90,7 +90,7 @@ pub async fn answer(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>,
         }
         Kind::Response => {
             if let Some(asked) = session.asked(&frame.raw(frame.id))
-                && let Err(error) = asked.answer(&frame).await
+                && let Err(error) = Box::pin(asked.answer(&frame)).await
             {
                 tracing::debug!(error = %error.chain(), "an answer of a client did not reach its server");
             }

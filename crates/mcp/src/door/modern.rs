@@ -23,6 +23,8 @@ use crate::scan::{Scanner, unquoted};
 use crate::upstream::http::{MCP_METHOD, MCP_NAME, PROTOCOL_VERSION};
 use crate::wire::{self, INVALID_PARAMS, Refusal};
 
+/// Characters of a client's name that are kept; the client chooses it.
+const CLIENT_NAME_MAX: usize = 80;
 /// Longest time for operations that no server's own limit bounds.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -77,25 +79,27 @@ fn context(
     let given = frame.text(meta.traceparent).map(std::borrow::Cow::into_owned);
     let given = given.or_else(|| headers?.get("traceparent")?.to_str().ok().map(Into::into));
     ctx.trace = Trace::follow(given.as_deref());
-    ctx.client = client_name(frame, meta.client_info).map(Into::into);
+    ctx.client = client_name(frame, meta.client_info);
     ctx.protocol = Some(Revision::MODERN.text());
     ctx
 }
 
 /// `name` in an implementation object.
-pub fn client_name(frame: &Frame, info: crate::scan::Span) -> Option<String> {
-    let mut name = None;
-    if frame.raw(info).first() == Some(&b'{') {
-        let raw = frame.raw(info);
+pub fn client_name(frame: &Frame, info: crate::scan::Span) -> Option<Arc<str>> {
+    let raw = frame.raw(info);
+    let mut name = crate::scan::Span::default();
+    if raw.first() == Some(&b'{') {
         let _ = Scanner::new(&raw).object(|s, key| {
             let value = s.value()?;
             if key == "name" {
-                name = unquoted(value.of(&raw)).map(|n| n.chars().take(80).collect());
+                name = value;
             }
             Ok(())
         });
     }
-    name
+    let name = unquoted(name.of(&raw))?;
+    let end = name.char_indices().nth(CLIENT_NAME_MAX).map_or(name.len(), |(at, _)| at);
+    Some(name[..end].into())
 }
 
 /// Header present, `_meta` complete, header equal, version supported, mirrored headers equal.
@@ -158,12 +162,12 @@ fn mirrored(frame: &Frame, method: &str, headers: &HeaderMap) -> Result<(), Refu
 
 /// A header that may stand once.
 fn one<'a>(headers: &'a HeaderMap, name: &::http::HeaderName) -> Result<Option<&'a str>, Refusal> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next();
-    if values.next().is_some() {
+    // Where no header at all stands twice, this one does not either.
+    if headers.len() != headers.keys_len() && headers.get_all(name).iter().nth(1).is_some() {
         return Err(Refusal::header(format!("header {name} stands twice")));
     }
-    first
+    headers
+        .get(name)
         .map(|value| {
             value
                 .to_str()

@@ -122,31 +122,27 @@ impl Connection {
     }
 
     async fn take(self: &Arc<Self>, line: Bytes, tasks: &mut tokio::task::JoinSet<()>) {
-        match batch(&line, BATCH_MAX) {
-            Some(Ok(items))
-                if self.session().is_some_and(|s| s.handshake.revision == Revision::V2025_03_26) =>
-            {
+        if line.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'[') {
+            return self.message(line, tasks).await;
+        }
+        let takes_batches = self.session().is_some_and(|s| s.handshake.revision == Revision::V2025_03_26);
+        let refusal = match batch(&line, BATCH_MAX) {
+            Ok(items) if takes_batches => {
                 for item in items {
                     self.message(item, tasks).await;
                 }
+                return;
             }
-            Some(_) => {
-                let refusal =
-                    Refusal::new(wire::INVALID_REQUEST, "batches belong to revision 2025-03-26 only");
-                self.send(refusal.render(b"", true)).await;
-            }
-            None => self.message(line, tasks).await,
-        }
+            Ok(_) => Refusal::new(wire::INVALID_REQUEST, "batches belong to revision 2025-03-26 only"),
+            Err(fault) => malformed(fault),
+        };
+        self.send(refusal.render(b"", true)).await;
     }
 
     async fn message(self: &Arc<Self>, line: Bytes, tasks: &mut tokio::task::JoinSet<()>) {
         let frame = match Frame::parse(line) {
             Ok(frame) => frame,
-            Err(fault) => {
-                let refusal =
-                    Refusal::new(wire::PARSE_ERROR, format!("the line is no JSON-RPC message: {fault}"));
-                return self.send(refusal.render(b"", true)).await;
-            }
+            Err(fault) => return self.send(malformed(fault).render(b"", true)).await,
         };
         if frame.kind() == Kind::Notification && frame.method_name() == "notifications/cancelled" {
             let id = frame.raw(frame.params.request_id);
@@ -221,4 +217,8 @@ impl Connection {
             self.send(message).await;
         }
     }
+}
+
+fn malformed(fault: crate::scan::Fault) -> Refusal {
+    Refusal::new(wire::PARSE_ERROR, format!("the line is no JSON-RPC message: {fault}"))
 }

@@ -154,8 +154,12 @@ impl Edits {
 
     /// Adds members at the end of an object, which has others or not: `"a":1,"b":2`.
     pub fn add_members(&mut self, object: Span, filled: bool, members: &str) {
-        let comma = if filled { "," } else { "" };
-        self.set(Span::point(object.end - 1), format!("{comma}{members}"));
+        let mut text = String::with_capacity(members.len() + 1);
+        if filled {
+            text.push(',');
+        }
+        text.push_str(members);
+        self.set(Span::point(object.end - 1), text);
     }
 
     /// Leaves those that lie in a part of the text, as changes to that part.

@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use crate::frame::{Frame, Parts};
+use bytes::Bytes;
+
+use crate::frame::Frame;
 use crate::scan::{DEPTH_MAX, Fault, Skip, Span, scalar_end, string_end, unquoted};
 
 /// A message that is being read.
@@ -88,7 +90,13 @@ enum Is {
 
 impl Reader {
     /// Takes in the next piece.
-    pub fn feed(&mut self, piece: &[u8]) -> Result<(), Fault> {
+    pub fn feed(&mut self, piece: Bytes) -> Result<(), Fault> {
+        self.scan(&piece)?;
+        self.frame.parts.push(piece);
+        Ok(())
+    }
+
+    fn scan(&mut self, piece: &[u8]) -> Result<(), Fault> {
         let mut at = 0;
         if u32::try_from(self.before + piece.len()).is_err() {
             return Err(Fault { at: self.before, why: "the message is larger than 4 GiB" });
@@ -104,40 +112,25 @@ impl Reader {
         Ok(())
     }
 
-    /// The message, once everything has been fed; `parts` are the pieces.
-    pub fn finish(mut self, parts: Parts) -> Result<Frame, Fault> {
-        self.check()?;
-        self.frame.parts = parts;
-        Ok(self.frame)
-    }
-
-    /// Whether a whole message has been fed.
-    pub fn check(&self) -> Result<(), Fault> {
+    /// The message, once all of it has been fed.
+    pub fn finish(self) -> Result<Frame, Fault> {
         if self.next != Next::End {
             return Err(Fault { at: self.before, why: "the text ends too early" });
         }
         if !self.version {
             return Err(Fault { at: 0, why: "\"jsonrpc\" must be \"2.0\"" });
         }
-        Ok(())
+        Ok(self.frame)
     }
 
-    /// What is known by now. Its text is with whoever feeds.
-    pub fn so_far(&self) -> &Frame {
-        &self.frame
+    /// Bytes fed.
+    pub fn len(&self) -> usize {
+        self.before
     }
 
-    /// Whether the result of a response is being read.
-    pub fn in_result(&self) -> bool {
-        self.place == Place::Result
-    }
-
-    /// The place up to which all is known that could want a change: an id may still be under way.
-    pub fn settled(&self) -> u32 {
-        match (self.next, self.member.kind) {
-            (Next::InValue | Next::InScalar, Is::Id) => self.member.start,
-            _ => self.global(0),
-        }
+    /// Whether nothing has been fed.
+    pub fn is_empty(&self) -> bool {
+        self.before == 0
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "feed takes no more than 4 GiB")]
@@ -205,8 +198,15 @@ impl Reader {
             return Ok(None);
         };
         let raw = joined(&mut self.cut, &piece[from..end]);
-        let key = unquoted(&raw).ok_or(Fault { at, why: "the key is no valid string" })?;
-        self.member.kind = meaning(self.place, &key);
+        let plain = &raw[1..raw.len() - 1];
+        self.member.kind = match meaning(self.place, plain) {
+            // A key may be written with escapes; it is compared as it reads.
+            Is::Other if memchr::memchr(b'\\', plain).is_some() => {
+                let key = unquoted(&raw).ok_or(Fault { at, why: "the key is no valid string" })?;
+                meaning(self.place, key.as_bytes())
+            }
+            kind => kind,
+        };
         self.next = Next::Colon;
         Ok(Some(end))
     }
@@ -349,15 +349,15 @@ fn once(slot: &mut Span, found: Span) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn meaning(place: Place, key: &str) -> Is {
+fn meaning(place: Place, key: &[u8]) -> Is {
     match place {
         Place::Message => match key {
-            "jsonrpc" => Is::Version,
-            "id" => Is::Id,
-            "method" => Is::Method,
-            "params" => Is::Object(Place::Params),
-            "result" => Is::Object(Place::Result),
-            "error" => Is::At(|f| &mut f.error),
+            b"jsonrpc" => Is::Version,
+            b"id" => Is::Id,
+            b"method" => Is::Method,
+            b"params" => Is::Object(Place::Params),
+            b"result" => Is::Object(Place::Result),
+            b"error" => Is::At(|f| &mut f.error),
             _ => Is::Other,
         },
         Place::Params => of_params(key),
@@ -366,49 +366,49 @@ fn meaning(place: Place, key: &str) -> Is {
     }
 }
 
-fn of_params(key: &str) -> Is {
+fn of_params(key: &[u8]) -> Is {
     Is::At(match key {
-        "name" => |f| &mut f.params.name,
-        "arguments" => |f| &mut f.params.arguments,
-        "uri" => |f| &mut f.params.uri,
-        "ref" => |f| &mut f.params.reference,
-        "taskId" => |f| &mut f.params.task_id,
-        "cursor" => |f| &mut f.params.cursor,
-        "level" => |f| &mut f.params.level,
-        "requestId" => |f| &mut f.params.request_id,
-        "progressToken" => |f| &mut f.params.progress_token,
-        "protocolVersion" => |f| &mut f.params.protocol_version,
-        "capabilities" => |f| &mut f.params.capabilities,
-        "clientInfo" => |f| &mut f.params.client_info,
-        "notifications" => |f| &mut f.params.notifications,
-        "_meta" => return Is::Object(Place::Meta),
+        b"name" => |f| &mut f.params.name,
+        b"arguments" => |f| &mut f.params.arguments,
+        b"uri" => |f| &mut f.params.uri,
+        b"ref" => |f| &mut f.params.reference,
+        b"taskId" => |f| &mut f.params.task_id,
+        b"cursor" => |f| &mut f.params.cursor,
+        b"level" => |f| &mut f.params.level,
+        b"requestId" => |f| &mut f.params.request_id,
+        b"progressToken" => |f| &mut f.params.progress_token,
+        b"protocolVersion" => |f| &mut f.params.protocol_version,
+        b"capabilities" => |f| &mut f.params.capabilities,
+        b"clientInfo" => |f| &mut f.params.client_info,
+        b"notifications" => |f| &mut f.params.notifications,
+        b"_meta" => return Is::Object(Place::Meta),
         _ => return Is::Other,
     })
 }
 
-fn of_meta(key: &str) -> Is {
+fn of_meta(key: &[u8]) -> Is {
     Is::At(match key {
-        "io.modelcontextprotocol/protocolVersion" => |f| &mut f.params.meta.protocol_version,
-        "io.modelcontextprotocol/clientCapabilities" => |f| &mut f.params.meta.client_capabilities,
-        "io.modelcontextprotocol/clientInfo" => |f| &mut f.params.meta.client_info,
-        "io.modelcontextprotocol/logLevel" => |f| &mut f.params.meta.log_level,
-        "io.modelcontextprotocol/subscriptionId" => |f| &mut f.params.meta.subscription_id,
-        "progressToken" => |f| &mut f.params.meta.progress_token,
-        "traceparent" => |f| &mut f.params.meta.traceparent,
+        b"io.modelcontextprotocol/protocolVersion" => |f| &mut f.params.meta.protocol_version,
+        b"io.modelcontextprotocol/clientCapabilities" => |f| &mut f.params.meta.client_capabilities,
+        b"io.modelcontextprotocol/clientInfo" => |f| &mut f.params.meta.client_info,
+        b"io.modelcontextprotocol/logLevel" => |f| &mut f.params.meta.log_level,
+        b"io.modelcontextprotocol/subscriptionId" => |f| &mut f.params.meta.subscription_id,
+        b"progressToken" => |f| &mut f.params.meta.progress_token,
+        b"traceparent" => |f| &mut f.params.meta.traceparent,
         _ => return Is::Other,
     })
 }
 
-fn of_result(key: &str) -> Is {
+fn of_result(key: &[u8]) -> Is {
     Is::At(match key {
-        "resultType" => |f| &mut f.result.result_type,
-        "isError" => |f| &mut f.result.is_error,
-        "ttlMs" => |f| &mut f.result.ttl,
-        "cacheScope" => |f| &mut f.result.cache_scope,
-        "content" => |f| &mut f.result.content,
-        "contents" => |f| &mut f.result.contents,
-        "messages" => |f| &mut f.result.messages,
-        "nextCursor" => |f| &mut f.result.next_cursor,
+        b"resultType" => |f| &mut f.result.result_type,
+        b"isError" => |f| &mut f.result.is_error,
+        b"ttlMs" => |f| &mut f.result.ttl,
+        b"cacheScope" => |f| &mut f.result.cache_scope,
+        b"content" => |f| &mut f.result.content,
+        b"contents" => |f| &mut f.result.contents,
+        b"messages" => |f| &mut f.result.messages,
+        b"nextCursor" => |f| &mut f.result.next_cursor,
         _ => return Is::Other,
     })
 }

@@ -1,6 +1,7 @@
 //! A Streamable HTTP server, either era, over one pooled client. Headers are built here and nothing of the
 //! caller's is copied: no credential, cookie or session of one side ever reaches the other.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,8 +9,8 @@ use std::sync::{Arc, RwLock};
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Uri};
 use http_body::{Body, Frame as BodyFrame, SizeHint};
 use http_body_util::BodyExt;
@@ -17,9 +18,10 @@ use puerto_core::{Code, Error, Result};
 use tokio::sync::mpsc;
 
 use crate::era::{Era, Revision};
-use crate::frame::{Frame, Kind, Parts};
+use crate::frame::{Frame, Kind, Parts, Reader};
 use crate::headers::encode;
-use crate::sse::Decoder;
+use crate::scan::Fault;
+use crate::sse::{Decoder, Piece};
 use crate::upstream::Event;
 use crate::upstream::link::{CLIENT_INFO, Link, Request, closed};
 use crate::upstream::pool::{Connector, Failure, Pool, Reading};
@@ -73,6 +75,8 @@ pub struct Remote {
     pool: Arc<Pool>,
     path: Uri,
     headers: HeaderMap,
+    /// The same with those of the modern era, which are filled in for each request.
+    modern: HeaderMap,
     limit: usize,
     events: mpsc::Sender<Event>,
     next: AtomicU64,
@@ -133,11 +137,18 @@ impl Remote {
         limit: usize,
         events: mpsc::Sender<Event>,
     ) -> Self {
+        let pool = Pool::new(connector, uri);
         let mut headers = extra;
+        headers.entry(HOST).or_insert_with(|| pool.host());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        let mut modern = headers.clone();
+        modern.insert(PROTOCOL_VERSION, HeaderValue::from_static(Revision::MODERN.text()));
+        modern.insert(MCP_METHOD, HeaderValue::from_static(""));
+        modern.insert(MCP_NAME, HeaderValue::from_static(""));
         Self {
-            pool: Pool::new(connector, uri),
+            modern,
+            pool,
             path: path_of(uri),
             headers,
             limit,
@@ -171,21 +182,19 @@ impl Remote {
         if self.era() == Era::Legacy {
             return true;
         }
-        if let Some(known) = self.dual.get() {
-            return *known;
-        }
-        let probe = async {
-            let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, "{}", CLIENT_INFO).await else {
-                return false;
-            };
-            let Ok(about) = super::handshake::initialized(&frame) else { return false };
-            let session = RemoteSession::new("{}".into(), CLIENT_INFO.into());
-            session.opened(id, about.revision);
-            self.end(&session).await;
-            true
-        };
         // Boxed, since it happens once and every call would carry its size.
-        *self.dual.get_or_init(|| Box::pin(probe)).await
+        *self.dual.get_or_init(|| Box::pin(self.makes_the_handshake())).await
+    }
+
+    async fn makes_the_handshake(self: &Arc<Self>) -> bool {
+        let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, "{}", CLIENT_INFO).await else {
+            return false;
+        };
+        let Ok(about) = super::handshake::initialized(&frame) else { return false };
+        let session = RemoteSession::new("{}".into(), CLIENT_INFO.into());
+        session.opened(id, about.revision);
+        self.end(&session).await;
+        true
     }
 
     /// Never speak legacy with this server, whatever it could.
@@ -203,14 +212,15 @@ impl Remote {
     pub async fn send(self: &Arc<Self>, request: Request) -> Result<Answering> {
         let era = self.era();
         let session = request.session.clone();
-        let mut headers = self.headers.clone();
         let Some(session) = session else {
-            if era == Era::Modern {
-                modern_headers(&request, &mut headers)?;
-            }
+            let headers = match era {
+                Era::Legacy => self.headers.clone(),
+                Era::Modern => self.modern_headers(&request)?,
+            };
             let response = self.post(headers, request.text).await?;
             return Answering::new(self.clone(), request.id, None, response);
         };
+        let mut headers = self.headers.clone();
         let used = self.session_headers(&session, &mut headers).await?;
         let mut response = self.post(headers, request.text.clone()).await?;
         if response.status() == StatusCode::NOT_FOUND {
@@ -221,6 +231,27 @@ impl Remote {
             response = self.post(headers, request.text).await?;
         }
         Answering::new(self.clone(), request.id, Some(session), response)
+    }
+
+    fn modern_headers(&self, request: &Request) -> Result<HeaderMap> {
+        let mut headers = self.modern.clone();
+        let bad = || Error::caller(Code::InvalidArguments, "a name or argument cannot be sent as a header");
+        let method = match &request.method {
+            Cow::Borrowed(method) => HeaderValue::from_static(method),
+            Cow::Owned(method) => HeaderValue::from_str(method).map_err(|_| bad())?,
+        };
+        headers.insert(MCP_METHOD, method);
+        match &request.name {
+            Some(name) => {
+                headers.insert(MCP_NAME, HeaderValue::try_from(encode(name)).map_err(|_| bad())?);
+            }
+            None => drop(headers.remove(MCP_NAME)),
+        }
+        for (name, value) in &request.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+            headers.insert(name, HeaderValue::from_str(&encode(value)).map_err(|_| bad())?);
+        }
+        Ok(headers)
     }
 
     /// Sends a message that wants no answer.
@@ -345,20 +376,6 @@ fn put(headers: &mut HeaderMap, name: &HeaderName, value: Option<&HeaderValue>) 
     }
 }
 
-fn modern_headers(request: &Request, headers: &mut HeaderMap) -> Result<()> {
-    let bad = || Error::caller(Code::InvalidArguments, "a name or argument cannot be sent as a header");
-    headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Revision::MODERN.text()));
-    headers.insert(MCP_METHOD, HeaderValue::from_str(&request.method).map_err(|_| bad())?);
-    if let Some(name) = &request.name {
-        headers.insert(MCP_NAME, HeaderValue::from_str(&encode(name)).map_err(|_| bad())?);
-    }
-    for (name, value) in &request.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
-        headers.insert(name, HeaderValue::from_str(&encode(value)).map_err(|_| bad())?);
-    }
-    Ok(())
-}
-
 fn bad_status(status: StatusCode) -> Error {
     let hint = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -425,42 +442,78 @@ impl Answering {
 
     /// The next message.
     pub async fn next(&mut self) -> Result<Frame> {
-        let frame = match &self.events {
-            None => self.whole().await?,
-            Some(_) => self.event().await?,
-        };
-        self.over = frame.kind() == Kind::Response;
-        Ok(frame)
+        let read = self.message().await;
+        if self.events.is_some() {
+            let frame = read?;
+            self.answered(frame.kind() == Kind::Response);
+            return Ok(frame);
+        }
+        // One body: it must be the answer, and where HTTP says that something is wrong it must say so too.
+        match read {
+            Ok(frame)
+                if frame.error.is_some() || self.status.is_success() && frame.result.whole.is_some() =>
+            {
+                self.over = true;
+                Ok(frame)
+            }
+            Ok(_) | Err(_) if !self.status.is_success() => Err(bad_status(self.status)),
+            Ok(_) => {
+                Err(Error::upstream(Code::UpstreamProtocol, "the server sent a message that is no answer"))
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    async fn whole(&mut self) -> Result<Frame> {
-        let Some(body) = self.body.take() else { return Err(closed("before it answered")) };
-        let text = collect(body, self.remote.limit).await?;
-        self.over = true;
-        let frame = parse(text)?;
-        let known = frame.kind() == Kind::Response && (self.status.is_success() || frame.error.is_some());
-        if known { Ok(frame) } else { Err(bad_status(self.status)) }
+    /// Reads one message, in the pieces that it comes in.
+    async fn message(&mut self) -> Result<Frame> {
+        let mut reader = Reader::default();
+        while let Some(data) = self.data().await? {
+            if reader.len() + data.len() > self.remote.limit {
+                return Err(too_large(self.remote.limit));
+            }
+            reader.feed(data).map_err(malformed)?;
+        }
+        reader.finish().map_err(malformed)
     }
 
-    async fn event(&mut self) -> Result<Frame> {
-        let (Some(body), Some(events)) = (&mut self.body, &mut self.events) else {
-            return Err(closed("before it answered"));
-        };
+    /// More of the message under way; nothing at its end.
+    async fn data(&mut self) -> Result<Option<Bytes>> {
         loop {
-            let large =
-                |e| Error::upstream(Code::UpstreamProtocol, "an answer of the server is too large").inside(e);
-            if let Some(event) = events.event().map_err(large)? {
-                return parse(event.data);
-            }
-            match body.frame().await {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        events.feed(data);
-                    }
+            if let Some(events) = &mut self.events {
+                match events.piece().map_err(|e| too_large(self.remote.limit).inside(e))? {
+                    Some(Piece::Data(data)) => return Ok(Some(data)),
+                    Some(Piece::End) => return Ok(None),
+                    None => {}
                 }
-                Some(Err(cause)) => return Err(closed("while the call was under way").inside(cause)),
-                None => return Err(closed("before it answered")),
             }
+            match (self.chunk().await?, &mut self.events) {
+                (chunk, None) => return Ok(chunk),
+                (Some(chunk), Some(events)) => events.feed(chunk),
+                (None, Some(_)) => return Err(closed("before it answered")),
+            }
+        }
+    }
+
+    /// More of the body; nothing at its end.
+    async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        while let Some(body) = &mut self.body {
+            let frame = body.frame().await.transpose();
+            let frame = frame.map_err(|cause| closed("in the middle of its answer").inside(cause))?;
+            if frame.is_none() || body.is_end_stream() {
+                self.body = None;
+            }
+            if let Some(Ok(data)) = frame.map(BodyFrame::into_data) {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// After the answer nothing follows on a stream but its end, which the next call need not wait for.
+    fn answered(&mut self, over: bool) {
+        self.over = over;
+        if over && let Some(body) = self.body.take() {
+            body.run_out();
         }
     }
 }
@@ -482,45 +535,13 @@ impl Drop for Answering {
     }
 }
 
-fn parse(text: Bytes) -> Result<Frame> {
-    Frame::parse(text).map_err(|fault| {
-        Error::upstream(Code::UpstreamProtocol, "the server answered something that is not JSON-RPC")
-            .inside(fault)
-    })
+fn malformed(fault: Fault) -> Error {
+    Error::upstream(Code::UpstreamProtocol, "the server answered something that is not JSON-RPC")
+        .inside(fault)
 }
 
-/// A whole body, within a limit.
-async fn collect(mut body: Reading, limit: usize) -> Result<Bytes> {
-    let too_large = || {
-        Error::upstream(Code::UpstreamProtocol, format!("the server's answer is larger than {limit} bytes"))
-    };
-    let expected = body.size_hint().exact().and_then(|n| usize::try_from(n).ok());
-    if expected.is_some_and(|n| n > limit) {
-        return Err(too_large());
-    }
-    let mut first: Option<Bytes> = None;
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|cause| closed("in the middle of its answer").inside(cause))?;
-        let Ok(data) = frame.into_data() else { continue };
-        match (&first, whole.is_empty()) {
-            // One piece needs no copy.
-            (None, true) => first = Some(data),
-            (Some(one), true) => {
-                whole.reserve(expected.unwrap_or(0).max(one.len() + data.len()));
-                whole.extend_from_slice(one);
-                whole.extend_from_slice(&data);
-            }
-            _ => whole.extend_from_slice(&data),
-        }
-        if whole.len() > limit {
-            return Err(too_large());
-        }
-        if body.is_end_stream() {
-            break;
-        }
-    }
-    Ok(if whole.is_empty() { first.unwrap_or_default() } else { whole.freeze() })
+fn too_large(limit: usize) -> Error {
+    Error::upstream(Code::UpstreamProtocol, format!("the server's answer is larger than {limit} bytes"))
 }
 
 /// Follows a stream on which a server speaks unasked, until it ends.

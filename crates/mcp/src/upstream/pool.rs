@@ -28,6 +28,8 @@ use super::http::Payload;
 const IDLE: Duration = Duration::from_secs(50);
 /// Connections to one server kept unused; as many calls as that may follow each other without a new one.
 const IDLE_MAX: usize = 256;
+/// Longest wait for the end of a stream whose answer has come.
+const ENDING: Duration = Duration::from_secs(1);
 /// A host that does not even accept must not hold a call until its whole deadline.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -111,11 +113,16 @@ impl Pool {
         Arc::new(Self { connector, origin: url.clone(), host, idle: Mutex::default() })
     }
 
+    /// The value of the header `Host`, which a request without one gets.
+    pub fn host(&self) -> HeaderValue {
+        self.host.clone()
+    }
+
     /// Sends a request, whose URI is a path, and reads the head of its answer. On a connection that had
     /// been closed before it could be used, another one is tried; what may have reached the server is
     /// never sent twice.
     pub async fn send(self: &Arc<Self>, mut request: Request<Payload>) -> Result<Response<Reading>, Failure> {
-        request.headers_mut().insert(HOST, self.host.clone());
+        request.headers_mut().entry(HOST).or_insert_with(|| self.host.clone());
         while let Some(mut wire) = self.take() {
             match wire.send(request).await {
                 Ok(response) => return Ok(self.reading(wire, response)),
@@ -248,6 +255,20 @@ impl std::fmt::Debug for Reading {
 }
 
 impl Reading {
+    /// Waits for the end of a body in which nothing is expected any more, so that its connection serves
+    /// again; mostly the end has come already.
+    pub fn run_out(mut self) {
+        let ended = |found: &Poll<_>| matches!(found, Poll::Ready(None));
+        if ended(&Pin::new(&mut self).poll_frame(&mut without_waker())) {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(tokio::time::timeout(ENDING, async move {
+                poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await
+            }));
+        }
+    }
+
     fn over(&mut self) {
         if let Some(mut wire) = self.wire.take()
             && wire.is_idle()

@@ -14,7 +14,7 @@ use puerto_core::def::{HubDef, LogLevel};
 use puerto_core::{Code, Error, Result};
 use puerto_mcp::frame::{Frame, Kind, Parts};
 use puerto_mcp::headers::encode;
-use puerto_mcp::sse::{Decoder, one_line};
+use puerto_mcp::sse::{Decoder, Piece, TooLarge, one_line};
 use puerto_mcp::upstream::http::{MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, Payload, SESSION_ID, path_of};
 use puerto_mcp::upstream::pool::{Connector, Pool, Reading};
 use puerto_mcp::wire::{INTERNAL_ERROR, Refusal};
@@ -252,12 +252,17 @@ impl Bridge {
             return Ok(());
         }
         let mut events = Decoder::new(self.limit);
+        let mut message = Parts::default();
+        let large = |e: TooLarge| Error::upstream(Code::TooLarge, e.to_string());
         while let Some(frame) = body.frame().await {
             if let Ok(data) = frame.map_err(broke)?.into_data() {
-                events.feed(&data);
+                events.feed(data);
             }
-            while let Ok(Some(event)) = events.event() {
-                self.send(Parts::one(event.data)).await;
+            while let Some(piece) = events.piece().map_err(large)? {
+                match piece {
+                    Piece::Data(data) => message.push(data),
+                    Piece::End => self.send(std::mem::take(&mut message)).await,
+                }
             }
         }
         Ok(())

@@ -69,37 +69,43 @@ fn name(level: LogLevel) -> &'static str {
 
 fn text(out: &mut String, record: &Record) {
     // Writing into a string cannot fail.
+    let _ = write!(out, "{:.3} {:>5} ", at(record), name(level(record)));
+    out.push_str(record.kind.name());
+    member(out, " tenant=", &record.tenant);
+    record.server.iter().for_each(|server| member(out, " server=", server));
+    record.object.iter().for_each(|object| quoted(out, " object=", object));
+    record.client.iter().for_each(|client| quoted(out, " client=", client));
+    member(out, " outcome=", record.outcome.name());
+    let micros = record.duration.as_micros();
     let _ = write!(
         out,
-        "{:.3} {:>5} {} tenant={}",
-        at(record),
-        name(level(record)),
-        record.kind.name(),
-        record.tenant
-    );
-    if let Some(server) = &record.server {
-        let _ = write!(out, " server={server}");
-    }
-    if let Some(object) = &record.object {
-        let _ = write!(out, " object={object:?}");
-    }
-    if let Some(client) = &record.client {
-        let _ = write!(out, " client={client:?}");
-    }
-    let _ = write!(
-        out,
-        " outcome={} ms={:.3} in={} out={} caller={} id={}",
-        record.outcome.name(),
-        record.duration.as_secs_f64() * 1e3,
+        " ms={}.{:03} in={} out={}",
+        micros / 1000,
+        micros % 1000,
         record.bytes_in,
-        record.bytes_out,
-        record.caller,
-        record.request
+        record.bytes_out
     );
-    if let Some(detail) = &record.detail {
-        let _ = write!(out, " detail={detail:?}");
-    }
+    member(out, " caller=", &record.caller);
+    let _ = write!(out, " id={}", record.request);
+    record.detail.iter().for_each(|detail| quoted(out, " detail=", detail));
     out.push('\n');
+}
+
+fn member(out: &mut String, key: &str, value: &str) {
+    out.push_str(key);
+    out.push_str(value);
+}
+
+/// A text that somebody else has chosen: nothing in it can look like the rest of the line.
+fn quoted(out: &mut String, key: &str, value: &str) {
+    out.push_str(key);
+    if value.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\') {
+        out.push('"');
+        out.push_str(value);
+        out.push('"');
+    } else {
+        let _ = write!(out, "{value:?}");
+    }
 }
 
 fn json(out: &mut String, record: &Record) {
