@@ -1,5 +1,7 @@
 //! A client's request as its server gets it.
 
+use std::fmt::Write;
+
 use puerto_core::trace::Trace;
 
 use crate::call::Client;
@@ -55,16 +57,19 @@ fn patch_meta(out: &Outgoing<'_>, edits: &mut Edits) {
 fn rebuild_meta(out: &Outgoing<'_>, edits: &mut Edits) {
     let frame = out.frame;
     let meta = frame.params.meta.whole;
-    let mut members = vec![format!("\"traceparent\":\"{}\"", out.trace)];
+    // Writing into a string cannot fail.
+    let mut text = String::with_capacity(160);
+    let _ = write!(text, "\"_meta\":{{\"traceparent\":\"{}\"", out.trace);
     if let (Client::Legacy(session), Era::Modern) = (out.client, out.era) {
         // No question can reach a legacy client from here, so no capability to be asked is declared.
         let info = String::from_utf8_lossy(&session.handshake.client_info);
-        members.push(modern_meta("{}", if info.is_empty() { "{}" } else { &info }));
-        members
-            .extend(session.level().map(|level| format!("\"{META_PREFIX}logLevel\":\"{}\"", level.text())));
+        let _ = write!(text, ",{}", modern_meta("{}", if info.is_empty() { "{}" } else { &info }));
+        if let Some(level) = session.level() {
+            let _ = write!(text, ",\"{META_PREFIX}logLevel\":\"{}\"", level.text());
+        }
     }
     if frame.params.meta.progress_token.is_some() {
-        members.push(format!("\"progressToken\":{}", out.id));
+        let _ = write!(text, ",\"progressToken\":{}", out.id);
     }
     if meta.is_some() {
         // The frame was scanned before, so what is in it is well-formed.
@@ -73,16 +78,15 @@ fn rebuild_meta(out: &Outgoing<'_>, edits: &mut Edits) {
             let value = s.value()?;
             if !(key.starts_with(META_PREFIX) || key == "progressToken" || key == "traceparent") {
                 let key = serde_json::Value::from(key);
-                members.push(format!("{key}:{}", String::from_utf8_lossy(value.of(&raw))));
+                let _ = write!(text, ",{key}:{}", String::from_utf8_lossy(value.of(&raw)));
             }
             Ok(())
         });
-        edits.set(meta, format!("{{{}}}", members.join(",")));
+    }
+    text.push('}');
+    if meta.is_some() {
+        edits.set(meta, text.split_off("\"_meta\":".len()));
     } else if frame.params.whole.is_some() {
-        edits.add_members(
-            frame.params.whole,
-            frame.params.filled,
-            &format!("\"_meta\":{{{}}}", members.join(",")),
-        );
+        edits.add_members(frame.params.whole, frame.params.filled, &text);
     }
 }

@@ -14,12 +14,36 @@ pub(crate) struct LogWriter {
     level: LogLevel,
     format: LogFormat,
     lines: String,
+    clock: Clock,
+}
+
+/// The time of a line. Formatting it costs more than the rest of the line, and most lines fall into the
+/// second of the line before.
+#[derive(Default)]
+struct Clock {
+    second: i64,
+    text: String,
+}
+
+impl Clock {
+    fn write(&mut self, out: &mut String, record: &Record) {
+        let at = at(record);
+        if self.second != at.as_second() || self.text.is_empty() {
+            self.second = at.as_second();
+            self.text = format!("{at:.0}");
+            self.text.pop();
+        }
+        out.push_str(&self.text);
+        out.push('.');
+        number(out, at.subsec_millisecond().unsigned_abs().into(), 3);
+        out.push('Z');
+    }
 }
 
 impl LogWriter {
     /// From a level on, in a format.
     pub(crate) fn new(level: LogLevel, format: LogFormat) -> Self {
-        Self { level, format, lines: String::new() }
+        Self { level, format, lines: String::new(), clock: Clock::default() }
     }
 
     /// Adds the line of a record, where its level is shown.
@@ -28,7 +52,7 @@ impl LogWriter {
             return;
         }
         match self.format {
-            LogFormat::Text => text(&mut self.lines, record),
+            LogFormat::Text => text(&mut self.lines, &mut self.clock, record),
             LogFormat::Json => json(&mut self.lines, record),
         }
     }
@@ -67,28 +91,42 @@ fn name(level: LogLevel) -> &'static str {
     }
 }
 
-fn text(out: &mut String, record: &Record) {
-    // Writing into a string cannot fail.
-    let _ = write!(out, "{:.3} {:>5} ", at(record), name(level(record)));
-    out.push_str(record.kind.name());
+fn text(out: &mut String, clock: &mut Clock, record: &Record) {
+    clock.write(out, record);
+    let level = name(level(record));
+    member(out, &"      "[level.len()..], level);
+    member(out, " ", record.kind.name());
     member(out, " tenant=", &record.tenant);
     record.server.iter().for_each(|server| member(out, " server=", server));
     record.object.iter().for_each(|object| quoted(out, " object=", object));
     record.client.iter().for_each(|client| quoted(out, " client=", client));
     member(out, " outcome=", record.outcome.name());
-    let micros = record.duration.as_micros();
-    let _ = write!(
-        out,
-        " ms={}.{:03} in={} out={}",
-        micros / 1000,
-        micros % 1000,
-        record.bytes_in,
-        record.bytes_out
-    );
+    let micros = u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX);
+    out.push_str(" ms=");
+    number(out, micros / 1000, 1);
+    out.push('.');
+    number(out, micros % 1000, 3);
+    out.push_str(" in=");
+    number(out, record.bytes_in, 1);
+    out.push_str(" out=");
+    number(out, record.bytes_out, 1);
     member(out, " caller=", &record.caller);
+    // Writing into a string cannot fail.
     let _ = write!(out, " id={}", record.request);
     record.detail.iter().for_each(|detail| quoted(out, " detail=", detail));
     out.push('\n');
+}
+
+/// A number with at least so many digits.
+fn number(out: &mut String, mut number: u64, least: usize) {
+    let mut digits = [b'0'; 20];
+    let mut from = digits.len();
+    while number > 0 || digits.len() - from < least {
+        from -= 1;
+        digits[from] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    out.push_str(std::str::from_utf8(&digits[from..]).unwrap_or_default());
 }
 
 fn member(out: &mut String, key: &str, value: &str) {
@@ -130,4 +168,28 @@ fn json(out: &mut String, record: &Record) {
         "detail": record.detail.as_deref(),
     });
     let _ = writeln!(out, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_writes_them() {
+        for value in [0, 7, 10, 999, 1000, u64::MAX] {
+            let mut out = String::new();
+            number(&mut out, value, 1);
+            number(&mut out, value % 1000, 3);
+            assert_eq!(out, format!("{value}{:03}", value % 1000));
+        }
+    }
+
+    #[test]
+    fn a_text_of_others_cannot_end_its_quotes() {
+        for text in ["plain", "a \"quote\"", "back\\slash", "line\nend", "Hafen ü"] {
+            let mut out = String::new();
+            quoted(&mut out, " object=", text);
+            assert_eq!(out, format!(" object={text:?}"));
+        }
+    }
 }
