@@ -14,11 +14,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use cli::{Cli, Command};
 
-/// Bodies come and go by the hundred kilobytes, on whichever thread is free. The system's allocator gives such
-/// blocks back and faults them in again for every call (docs/perf.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Threads that block: databases, files, process scans.
 const BLOCKING_MAX: usize = 64;
 

@@ -53,7 +53,7 @@ impl Pace {
         let warm_up = Duration::from_millis(300);
         match quick {
             true => Self { rounds: 1, window: Duration::from_secs(1), warm_up, cold_starts: 3 },
-            false => Self { rounds: 3, window: Duration::from_secs(2), warm_up, cold_starts: 9 },
+            false => Self { rounds: 7, window: Duration::from_secs(1), warm_up, cold_starts: 9 },
         }
     }
 }
