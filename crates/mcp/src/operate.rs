@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::call::{self, Client, Out};
 use crate::frame::Frame;
 use crate::hub::Endpoint;
+use crate::offer::ListKind;
 use crate::route::Routed;
 use crate::tenant::Tenant;
 use crate::upstream::link::{CLIENT_INFO, modern_meta};
@@ -48,15 +49,23 @@ pub async fn tool_call(
             })
         }
     };
-    let mut call = Box::new(begun.map_err(refused)?);
-    loop {
+    let mut call = begun.map_err(refused)?;
+    let text = loop {
         if let Out::Last { text, .. } = call.next().await {
-            if let Some(error) = call.take_error() {
-                return Err(error);
-            }
-            return result(text.whole());
+            break text;
         }
+    };
+    if let Some(error) = call.take_error() {
+        return Err(error);
     }
+    result(text.whole()).map_err(|error| {
+        // "Invalid params" is also what servers say of a tool that they do not have.
+        let listed = endpoint.catalog().item(server, ListKind::Tools, tool).is_some();
+        match error.code() {
+            Code::InvalidArguments if !listed => Error::caller(Code::NotFound, error.public().to_owned()),
+            _ => error,
+        }
+    })
 }
 
 fn result(text: Bytes) -> Result<Box<RawValue>> {

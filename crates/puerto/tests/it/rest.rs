@@ -90,7 +90,7 @@ fn mistakes_are_problems_that_say_what_to_do() {
     problem(hub.get("/api/servers/default/nobody"), 404, "not_found");
     problem(hub.post("/api/servers/nobody/monitor/start", ""), 404, "not_found");
     problem(hub.post("/api/tools/nobody.x/call", "{}"), 404, "not_found");
-    problem(hub.post("/api/tools/monitor.nothing/call", "{}"), 400, "invalid_arguments");
+    problem(hub.post("/api/tools/monitor.nothing/call", "{}"), 404, "not_found");
     problem(hub.post("/api/tools/monitor.get_uptime/call", "{"), 400, "bad_request");
     problem(hub.post("/api/tools/monitor.get_uptime/call", "[1]"), 400, "invalid_arguments");
     problem(hub.get("/nowhere"), 404, "not_found");
