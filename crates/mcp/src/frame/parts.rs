@@ -58,7 +58,7 @@ impl Parts {
 
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.iter().all(Bytes::is_empty)
     }
 
     /// The bytes at a span; copied only where a cut between two parts lies in it.
@@ -160,14 +160,6 @@ impl Edits {
         }
         text.push_str(members);
         self.set(Span::point(object.end - 1), text);
-    }
-
-    /// Leaves those that lie in a part of the text, as changes to that part.
-    pub fn within(&mut self, part: Span) {
-        self.list.retain(|(span, _)| part.start <= span.start && span.end <= part.end);
-        for (span, _) in &mut self.list {
-            *span = Span { start: span.start - part.start, end: span.end - part.start };
-        }
     }
 
     /// The edited text. Edits must not overlap; those at one place apply in the order of their making.

@@ -3,10 +3,13 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::frame::Frame;
 use crate::scan::{DEPTH_MAX, Fault, Skip, Span, scalar_end, string_end, unquoted};
+
+/// Pieces below this are joined, in bytes.
+const PIECE_MIN: usize = 4 * 1024;
 
 /// A message that is being read.
 #[derive(Debug, Default)]
@@ -22,6 +25,8 @@ pub struct Reader {
     escaped: bool,
     /// The beginning of a key, or of a value that is looked at, where a piece ended in it.
     cut: Vec<u8>,
+    /// Small pieces after the first one.
+    small: BytesMut,
 }
 
 /// The object whose members are being read.
@@ -89,11 +94,23 @@ enum Is {
 }
 
 impl Reader {
-    /// Takes in the next piece.
+    /// Takes in the next piece. Small ones are joined: whoever sends byte by byte must not make us keep a
+    /// handle, and the buffer behind it, for each byte.
     pub fn feed(&mut self, piece: Bytes) -> Result<(), Fault> {
         self.scan(&piece)?;
-        self.frame.parts.push(piece);
+        if piece.len() < PIECE_MIN && !self.frame.parts.is_empty() {
+            self.small.extend_from_slice(&piece);
+        } else {
+            self.flush();
+            self.frame.parts.push(piece);
+        }
         Ok(())
+    }
+
+    fn flush(&mut self) {
+        if !self.small.is_empty() {
+            self.frame.parts.push(self.small.split().freeze());
+        }
     }
 
     fn scan(&mut self, piece: &[u8]) -> Result<(), Fault> {
@@ -113,13 +130,14 @@ impl Reader {
     }
 
     /// The message, once all of it has been fed.
-    pub fn finish(self) -> Result<Frame, Fault> {
+    pub fn finish(mut self) -> Result<Frame, Fault> {
         if self.next != Next::End {
             return Err(Fault { at: self.before, why: "the text ends too early" });
         }
         if !self.version {
             return Err(Fault { at: 0, why: "\"jsonrpc\" must be \"2.0\"" });
         }
+        self.flush();
         Ok(self.frame)
     }
 

@@ -56,6 +56,19 @@ fn a_batch_is_cut_into_messages() {
     assert!(batch(&Bytes::from_static(b"[{}"), 1).is_err());
 }
 
+#[test]
+fn a_message_that_comes_byte_by_byte_is_kept_in_few_parts() {
+    let text =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":"{}"}}}}"#, "y".repeat(50_000));
+    let mut reader = Reader::default();
+    for byte in text.bytes() {
+        reader.feed(Bytes::copy_from_slice(&[byte])).unwrap();
+    }
+    let frame = reader.finish().unwrap();
+    assert!(frame.parts.iter().count() <= 2);
+    assert_eq!(frame.parts.whole(), text);
+}
+
 /// Messages of every kind, and some that are none. A tilde becomes text that is hard to step over.
 const MESSAGES: [&str; 12] = [
     r#"{"jsonrpc":"2.0","id":"a~b","method":"tools/call","params":{"name":"n","arguments":{"a":[1,{"b":"~"}]},"_meta":{"progressToken":12,"x":"~"}}}"#,

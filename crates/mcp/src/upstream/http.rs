@@ -445,7 +445,8 @@ impl Answering {
         let read = self.message().await;
         if self.events.is_some() {
             let frame = read?;
-            self.answered(frame.kind() == Kind::Response);
+            // A stream on which the server speaks unasked (id 0) has no answer.
+            self.answered(self.id != 0 && frame.kind() == Kind::Response);
             return Ok(frame);
         }
         // One body: it must be the answer, and where HTTP says that something is wrong it must say so too.
@@ -547,7 +548,6 @@ fn too_large(limit: usize) -> Error {
 /// Follows a stream on which a server speaks unasked, until it ends.
 pub async fn follow(mut stream: Answering, events: &mpsc::Sender<Event>) {
     while let Ok(frame) = stream.next().await {
-        stream.over = false;
         if frame.kind() == Kind::Request && frame.method_name() == "ping" {
             let _ = stream
                 .remote

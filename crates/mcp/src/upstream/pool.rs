@@ -264,7 +264,7 @@ impl Reading {
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(tokio::time::timeout(ENDING, async move {
-                poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await
+                while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {}
             }));
         }
     }
