@@ -265,6 +265,11 @@ impl Catalog {
         self.offers.get(server)?.list(kind).iter().find(|item| &*item.key == key)
     }
 
+    /// Whether a server's offer is in it.
+    pub fn knows(&self, server: &ServerName) -> bool {
+        self.offers.contains_key(server)
+    }
+
     /// Where a URI may lead on the gathering endpoint, the most likely first. A URI that nobody listed
     /// may belong to any server with resources.
     pub fn resource(&self, uri: &str) -> Vec<Target> {

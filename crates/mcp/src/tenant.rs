@@ -153,7 +153,10 @@ impl Tenant {
     /// are down, stopped or known from before are never waited for.
     pub async fn catalog(&self, server: Option<&ServerName>) -> Arc<Catalog> {
         let in_scope = self.upstreams.values().filter(|up| server.is_none_or(|s| s == &up.name));
-        let coming: Vec<_> = in_scope.filter_map(|up| Some((up, up.awaited_until()?))).collect();
+        // Seen means that the catalog has it: an offer that has come may still be on its way there.
+        let seen = self.keeper.catalog();
+        let unseen = in_scope.filter(|up| !seen.knows(&up.name));
+        let coming: Vec<_> = unseen.filter_map(|up| Some((up, up.awaited_until()?))).collect();
         if !coming.is_empty() {
             futures_util::future::join_all(coming.iter().map(|(up, until)| up.first_offer(*until))).await;
         }

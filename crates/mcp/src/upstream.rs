@@ -424,10 +424,10 @@ impl Upstream {
         }
     }
 
-    /// Until when a list should wait for this server: one that has never been seen and comes up for the first
-    /// time gets a moment. One that is known, stopped, down or slow gets none.
+    /// Until when a list should wait for this server, which has never been seen: one that comes up for the
+    /// first time gets a moment. One that is stopped, down or slow gets none.
     pub fn awaited_until(&self) -> Option<Instant> {
-        if self.offer.load().is_some() || !matches!(*self.state.borrow(), State::Idle | State::Starting) {
+        if !matches!(*self.state.borrow(), State::Idle | State::Starting) {
             return None;
         }
         self.wake();
