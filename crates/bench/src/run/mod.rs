@@ -1,8 +1,9 @@
 //! The whole comparison: Puerto beside a bare pass-through and beside other proxies.
 //!
-//! Every round measures every case with every contestant in turn, so that what else the machine
-//! does falls on all of them; the table shows medians over the rounds. Ratios are taken within a
-//! round. Puerto and the pass-through start afresh every round, slow starters once.
+//! Every round measures every case with every contestant in turn, and Puerto and the pass-through by short
+//! turns many times, so that what else the machine does falls on both of them alike; the table shows
+//! medians. Ratios are taken between neighbouring turns. Puerto and the pass-through start afresh every
+//! round, slow starters once.
 
 mod alone;
 mod rows;
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// One round of short windows, to see that it works.
     #[arg(long)]
     quick: bool,
+    /// Only the cases whose name holds this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
     /// Where `peers/install` installed the other proxies.
     #[arg(long)]
     peers: Option<PathBuf>,
@@ -43,6 +47,11 @@ pub(crate) struct Options {
 #[derive(Clone, Copy)]
 struct Pace {
     rounds: usize,
+    /// Turns of a case in a round, of those that are fast.
+    turns: usize,
+    /// Length of such a turn.
+    turn: Duration,
+    /// Length of the only turn of the others.
     window: Duration,
     warm_up: Duration,
     cold_starts: usize,
@@ -50,15 +59,13 @@ struct Pace {
 
 impl Pace {
     fn new(quick: bool) -> Self {
-        let warm_up = Duration::from_millis(300);
-        match quick {
-            true => Self { rounds: 1, window: Duration::from_secs(1), warm_up, cold_starts: 3 },
-            false => Self { rounds: 7, window: Duration::from_secs(1), warm_up, cold_starts: 9 },
-        }
+        let (rounds, turns, cold_starts) = if quick { (1, 2, 3) } else { (7, 5, 9) };
+        let [turn, warm_up] = [200, 100].map(Duration::from_millis);
+        Self { rounds, turns, turn, window: Duration::from_secs(1), warm_up, cold_starts }
     }
 }
 
-/// One case with one contestant in one round.
+/// One case with one contestant in one turn.
 #[derive(Clone)]
 struct Measured {
     report: Report,
@@ -66,12 +73,12 @@ struct Measured {
     rss_before: u64,
 }
 
-/// One case with one contestant, all rounds.
+/// One case with one contestant, all turns.
 struct Cell {
     row: &'static Row,
     kind: Kind,
-    rounds: Vec<Option<Measured>>,
-    /// Why a round is missing.
+    turns: Vec<Option<Measured>>,
+    /// Why a turn is missing, where it should not be.
     reason: Option<String>,
 }
 
@@ -94,7 +101,7 @@ async fn compare(options: &Options) -> Result<()> {
     for round in 0..pace.rounds {
         for setup in Setup::ALL {
             eprintln!("round {} of {}: {}", round + 1, pace.rounds, setup.name());
-            measure_setup(&stage, setup, round, pace, &mut cells).await;
+            measure_setup(&stage, setup, pace, &options.only, &mut cells).await;
         }
     }
     drop(stage);
@@ -109,47 +116,65 @@ async fn compare(options: &Options) -> Result<()> {
 }
 
 /// Measures all cases of one setup once.
-async fn measure_setup(stage: &Stage, setup: Setup, round: usize, pace: Pace, cells: &mut Vec<Cell>) {
+async fn measure_setup(stage: &Stage, setup: Setup, pace: Pace, only: &str, cells: &mut Vec<Cell>) {
+    let rows: Vec<_> = ROWS.iter().filter(|row| row.setup == setup && row.name.contains(only)).collect();
+    if rows.is_empty() {
+        return;
+    }
     let mut fresh = Vec::new();
     for kind in setup.fresh() {
         fresh.push((*kind, stage.fresh(setup, *kind).await));
     }
     let mut all: Vec<(Kind, &Result<Contestant>)> = fresh.iter().map(|(kind, one)| (*kind, one)).collect();
     all.extend(stage.lasting(setup));
-    if round % 2 == 1 {
-        all.reverse();
-    }
-    for row in ROWS.iter().filter(|row| row.setup == setup) {
-        for (kind, contestant) in &all {
-            let outcome = match contestant {
-                Ok(contestant) => measure(row, contestant, pace).await,
-                Err(error) => Err(error.to_string().into()),
-            };
-            keep(cells, row, *kind, outcome);
+    for row in rows {
+        // Memory is that of a process that has answered nothing before.
+        let turns = if setup == Setup::Large { 1 } else { pace.turns };
+        for turn in 0..turns {
+            for (kind, contestant) in &all {
+                let window = if turns > 1 && kind.is_fast() { pace.turn } else { pace.window };
+                match contestant {
+                    _ if turn > 0 && !kind.is_fast() => cell(cells, row, *kind).turns.push(None),
+                    Ok(contestant) => {
+                        keep(cells, row, *kind, measure(row, contestant, window, pace.warm_up).await);
+                    }
+                    Err(error) => keep(cells, row, *kind, Err(error.to_string().into())),
+                }
+            }
+            all.reverse();
         }
     }
 }
 
-async fn measure(row: &Row, contestant: &Contestant, pace: Pace) -> Result<Measured> {
+async fn measure(
+    row: &Row,
+    contestant: &Contestant,
+    window: Duration,
+    warm_up: Duration,
+) -> Result<Measured> {
     let pids = [contestant.process.pid()];
-    let plan = row.plan(contestant.url.clone(), pace);
+    let plan = row.plan(contestant.url.clone(), window, warm_up);
     let rss_before = process::rss(&pids)?;
     let report = load::measure(&plan, &pids).await?;
     Ok(Measured { report, rss_before })
 }
 
-fn keep(cells: &mut Vec<Cell>, row: &'static Row, kind: Kind, outcome: Result<Measured>) {
+fn cell<'a>(cells: &'a mut Vec<Cell>, row: &'static Row, kind: Kind) -> &'a mut Cell {
     let found = cells.iter().position(|cell| cell.row.name == row.name && cell.kind == kind);
     let at = found.unwrap_or_else(|| {
-        cells.push(Cell { row, kind, rounds: Vec::new(), reason: None });
+        cells.push(Cell { row, kind, turns: Vec::new(), reason: None });
         cells.len() - 1
     });
-    match outcome {
-        Ok(measured) => cells[at].rounds.push(Some(measured)),
-        Err(error) => {
-            eprintln!("  {}, {}: {error}", row.name, kind.name());
-            cells[at].rounds.push(None);
-            cells[at].reason = Some(error.to_string());
-        }
+    &mut cells[at]
+}
+
+fn keep(cells: &mut Vec<Cell>, row: &'static Row, kind: Kind, outcome: Result<Measured>) {
+    let cell = cell(cells, row, kind);
+    cell.reason = outcome.as_ref().err().map(ToString::to_string).or(cell.reason.take());
+    if let Some(reason) = &cell.reason
+        && outcome.is_err()
+    {
+        eprintln!("  {}, {}: {reason}", row.name, kind.name());
     }
+    cell.turns.push(outcome.ok());
 }

@@ -1,8 +1,9 @@
 //! What is compared: the cases, who takes part in them, and what Puerto may cost.
 
+use std::time::Duration;
+
 use hyper::Uri;
 
-use super::Pace;
 use crate::load::{Era, Plan, Scenario};
 
 /// How many tools the long list has.
@@ -29,6 +30,11 @@ impl Kind {
             Kind::FastMcp => "FastMCP proxy",
             Kind::McpProxy => "mcp-proxy",
         }
+    }
+
+    /// Whether it answers often enough for short turns.
+    pub(super) fn is_fast(self) -> bool {
+        matches!(self, Kind::Passthrough | Kind::Puerto)
     }
 }
 
@@ -131,14 +137,14 @@ const fn large(
 }
 
 impl Row {
-    pub(super) fn plan(&self, url: Uri, pace: Pace) -> Plan {
+    pub(super) fn plan(&self, url: Uri, window: Duration, warm_up: Duration) -> Plan {
         Plan {
             url,
             scenario: self.scenario,
             era: self.era,
             connections: self.connections,
-            window: pace.window,
-            warm_up: pace.warm_up,
+            window,
+            warm_up,
             tool: self.scenario.tool().to_owned(),
             bytes: self.bytes,
             expect: self.setup.tools(),

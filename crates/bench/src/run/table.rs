@@ -20,11 +20,13 @@ const HEAD: &str = "\
 
 pub(super) fn markdown(cells: &[Cell], alone: &Alone, pace: Pace) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let Pace { rounds, window, .. } = pace;
+    let Pace { rounds, turns, turn, window, .. } = pace;
     let mut text = format!(
         "# What a call through Puerto costs\n\n\
-         Written by `make bench`. Medians of {rounds} interleaved round(s), {} s each, on {cores} cores that server, \
-         contestant and load generator share: compare rows, not machines. Every answer was checked.\n\n{HEAD}",
+         Written by `make bench`. Medians of {rounds} round(s): in each, pass-through and Puerto take {turns} short turns of \
+         {} s about, others one of {} s (as does everyone where memory is measured). {cores} cores are shared by server, \
+         contestant and load generator: compare rows, not machines. Every answer was checked.\n\n{HEAD}",
+        turn.as_secs_f64(),
         window.as_secs_f64()
     );
     for row in &ROWS {
@@ -104,15 +106,14 @@ fn extra_memory(measured: &Measured, row: &Row) -> Option<f64> {
 }
 
 fn median_of(cell: &Cell, read: impl Fn(&Measured) -> Option<f64>) -> Option<f64> {
-    let values: Vec<f64> = cell.rounds.iter().flatten().filter_map(read).collect();
+    let values: Vec<f64> = cell.turns.iter().flatten().filter_map(read).collect();
     median(&values)
 }
 
-/// The median of what `compare` finds in each round.
+/// The median of what `compare` finds in each turn.
 fn pairs(cell: &Cell, base: &Cell, compare: impl Fn(&Measured, &Measured) -> Option<f64>) -> Option<f64> {
-    let rounds = cell.rounds.iter().zip(&base.rounds);
-    let values: Vec<f64> =
-        rounds.filter_map(|(this, that)| compare(this.as_ref()?, that.as_ref()?)).collect();
+    let turns = cell.turns.iter().zip(&base.turns);
+    let values: Vec<f64> = turns.filter_map(|(this, that)| compare(this.as_ref()?, that.as_ref()?)).collect();
     median(&values)
 }
 
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
     use crate::load::{Era, Scenario};
 
-    fn cell(kind: Kind, rounds: &[Option<(f64, f64)>]) -> Cell {
+    fn cell(kind: Kind, turns: &[Option<(f64, f64)>]) -> Cell {
         let report = |p50_us, cpu_us| Report {
             scenario: Scenario::Call,
             era: Era::Modern,
@@ -179,16 +180,11 @@ mod tests {
             rss_peak: None,
         };
         let measured = |(p50, cpu)| Measured { report: report(p50, cpu), rss_before: 0 };
-        Cell {
-            row: &ROWS[0],
-            kind,
-            rounds: rounds.iter().map(|one| one.map(measured)).collect(),
-            reason: None,
-        }
+        Cell { row: &ROWS[0], kind, turns: turns.iter().map(|one| one.map(measured)).collect(), reason: None }
     }
 
     #[test]
-    fn ratios_are_taken_within_a_round() {
+    fn ratios_are_taken_within_a_turn() {
         let base = cell(Kind::Passthrough, &[Some((100.0, 10.0)), Some((200.0, 20.0)), None]);
         let this = cell(Kind::Puerto, &[Some((150.0, 15.0)), Some((250.0, 30.0)), Some((9.0, 900.0))]);
         let (beside, target) = verdict(&this, Some(&base));
