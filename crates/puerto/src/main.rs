@@ -5,6 +5,7 @@ mod command;
 mod compose;
 mod config;
 mod http;
+mod memory;
 mod openapi;
 mod out;
 mod record;
@@ -18,6 +19,7 @@ use cli::{Cli, Command};
 const BLOCKING_MAX: usize = 64;
 
 fn main() -> ExitCode {
+    memory::keep_freed();
     let cli = Cli::parse();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_MAX).build();

@@ -4,9 +4,6 @@
 pub(super) const NEAR: usize = 16;
 /// Bytes compared together inside a long string.
 const BLOCK: usize = 64;
-/// Blocks without quote or backslash after which a long stretch of such text is expected, for which the
-/// widest search of the machine pays.
-const PLAIN: u32 = 4;
 
 /// Steps through a string until less than a block is left of the text. Answers the place after the quote
 /// that ends it, or as an error the place where the text is left.
@@ -26,70 +23,86 @@ pub(super) use plain::{long_string, quotes, special};
 #[cfg(target_arch = "x86_64")]
 pub(super) use sse2::{quotes, special};
 
-/// The bytes of a block that a backslash before them escapes; `escaped` carries over from block to block.
-/// A run of backslashes escapes what follows where its length is odd; adding its first bit to a run moves a
-/// bit behind its end (Langdale and Lemire, "Parsing gigabytes of JSON per second", 2019, section 3.1.1).
-#[inline(always)]
-fn after_slashes(slashes: u64, escaped: &mut bool) -> u64 {
-    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
-    let first = u64::from(*escaped);
-    let slashes = slashes & !first;
-    let starts = slashes & !(slashes << 1);
-    let behind_even = slashes.wrapping_add(starts & !ODD) & !slashes;
-    let (behind_odd, runs_on) = slashes.overflowing_add(starts & ODD);
-    *escaped = runs_on;
-    (behind_even & ODD) | (behind_odd & !slashes & !ODD) | first
-}
+/// A block, and the two bytes before it.
+type Window = [u8; 2 + BLOCK];
 
-/// The loop of `long_string`, for each way to compare. Nothing in it branches on where backslashes stand: a
-/// branch that is often mispredicted costs more than a block.
+/// The loop of `long_string`, for each way to compare. A quote ends the string unless a backslash stands
+/// before it that no backslash escapes. Of one backslash the two bytes before a quote tell enough; only the
+/// others are looked at one by one. Nothing else branches, whatever the text holds.
 macro_rules! long_string {
-    ($text:ident, $from:ident, $escaped:ident, $masks:expr) => {{
-        let (mut at, mut carried, mut plain) = ($from, *$escaped, 0);
-        while let Some(block) = $text[at..].first_chunk::<BLOCK>() {
-            let (quotes, slashes): (u64, u64) = $masks(block);
-            plain = if quotes | slashes == 0 { plain + 1 } else { 0 };
-            let ends = quotes & !after_slashes(slashes, &mut carried);
-            if ends != 0 {
+    ($text:ident, $from:ident, $escaped:ident, $ends:expr) => {{
+        // The first two bytes have no two before them.
+        for at in [$from, $from + 1] {
+            if $text.get(at) == Some(&b'"') && !is_escaped($text, $from, at, *$escaped) {
                 *$escaped = false;
-                return Ok(at + ends.trailing_zeros() as usize + 1);
-            }
-            at += BLOCK;
-            if plain == PLAIN && !carried {
-                plain = 0;
-                at += memchr::memchr2(b'"', b'\\', &$text[at..]).unwrap_or($text.len() - at);
+                return Ok(at + 1);
             }
         }
-        *$escaped = carried;
-        Err(at)
+        let mut rest = $text.get($from..).unwrap_or_default();
+        while let Some(window) = rest.first_chunk::<{ 2 + BLOCK }>() {
+            let mut ends: u64 = $ends(window);
+            while ends != 0 {
+                let quote = $text.len() - rest.len() + 2 + ends.trailing_zeros() as usize;
+                if !is_escaped($text, $from, quote, *$escaped) {
+                    *$escaped = false;
+                    return Ok(quote + 1);
+                }
+                ends &= ends - 1;
+            }
+            rest = &rest[BLOCK..];
+        }
+        let left = ($text.len() - rest.len() + 2).min($text.len());
+        *$escaped = is_escaped($text, $from, left, *$escaped);
+        Err(left)
     }};
+}
+
+/// Whether the byte at a place is escaped: by an odd number of backslashes right before it. `before` says
+/// whether the first byte of the string's stretch is.
+fn is_escaped(text: &[u8], from: usize, at: usize, before: bool) -> bool {
+    let slashes = text[from..at].iter().rev().take_while(|b| **b == b'\\').count();
+    (slashes % 2 == 1) != (before && slashes == at - from)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "the search of long strings is a tenth of what a large message costs")]
 mod avx2 {
-    use std::arch::x86_64::{_mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8};
+    use std::arch::x86_64::{
+        __m256i, _mm256_andnot_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
+        _mm256_or_si256, _mm256_set1_epi8, _mm256_testz_si256,
+    };
 
-    use super::{BLOCK, PLAIN, after_slashes};
+    use super::{BLOCK, Window, is_escaped};
 
     /// See the function of that name outside.
     #[target_feature(enable = "avx2,bmi1")]
     pub(super) fn long_string(text: &[u8], from: usize, escaped: &mut bool) -> Result<usize, usize> {
-        long_string!(text, from, escaped, masks)
+        long_string!(text, from, escaped, ends)
     }
 
-    /// Quotes, and backslashes.
+    /// Quotes that may end the string: those without a backslash before them, or with more than one.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn masks(block: &[u8; BLOCK]) -> (u64, u64) {
-        let same = |half: usize, byte: u8| {
-            // SAFETY: the block has two halves of 32 bytes, and the load wants no alignment.
-            let half = unsafe { _mm256_loadu_si256(block.as_ptr().add(32 * half).cast()) };
-            let equal = _mm256_cmpeq_epi8(half, _mm256_set1_epi8(byte.cast_signed()));
-            u64::from(_mm256_movemask_epi8(equal).cast_unsigned())
+    fn ends(window: &Window) -> u64 {
+        let (low, high) = (half(window, 0), half(window, 32));
+        let any = _mm256_or_si256(low, high);
+        if _mm256_testz_si256(any, any) == 1 {
+            return 0;
+        }
+        let mask = |found| u64::from(_mm256_movemask_epi8(found).cast_unsigned());
+        mask(low) | mask(high) << 32
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn half(window: &Window, at: usize) -> __m256i {
+        let same = |back: usize, byte: u8| {
+            // SAFETY: from `at - 2` on the window has 34 bytes, and the load wants no alignment.
+            let bytes = unsafe { _mm256_loadu_si256(window.as_ptr().add(2 + at - back).cast()) };
+            _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte.cast_signed()))
         };
-        let both = |byte| same(0, byte) | same(1, byte) << 32;
-        (both(b'"'), both(b'\\'))
+        let one_slash = _mm256_andnot_si256(same(2, b'\\'), same(1, b'\\'));
+        _mm256_andnot_si256(one_slash, same(0, b'"'))
     }
 }
 
@@ -97,22 +110,26 @@ mod avx2 {
 #[allow(unsafe_code, reason = "SSE2 is part of every x86-64, so what these functions need is always there")]
 mod sse2 {
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+        __m128i, _mm_andnot_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128,
+        _mm_set1_epi8,
     };
 
-    use super::{BLOCK, NEAR, PLAIN, after_slashes};
+    use super::{BLOCK, NEAR, Window, is_escaped};
 
     /// See the function of that name outside.
     pub(super) fn long_string(text: &[u8], from: usize, escaped: &mut bool) -> Result<usize, usize> {
-        long_string!(text, from, escaped, masks)
+        long_string!(text, from, escaped, ends)
     }
 
-    fn masks(block: &[u8; BLOCK]) -> (u64, u64) {
-        let parts = block.as_chunks::<NEAR>().0.iter().enumerate();
-        parts.fold((0, 0), |(quotes, slashes), (at, part)| {
+    fn ends(window: &Window) -> u64 {
+        (0..BLOCK).step_by(NEAR).fold(0, |mask, at| {
+            let part = |back: usize| window[2 + at - back..].first_chunk().expect("a block has four parts");
             // SAFETY: see above; these functions have no other precondition.
-            let (a, b) = unsafe { (bits(same(load(part), b'"')), bits(same(load(part), b'\\'))) };
-            (quotes | u64::from(a) << (NEAR * at), slashes | u64::from(b) << (NEAR * at))
+            let found = unsafe {
+                let one_slash = _mm_andnot_si128(same(load(part(2)), b'\\'), same(load(part(1)), b'\\'));
+                bits(_mm_andnot_si128(one_slash, same(load(part(0)), b'"')))
+            };
+            mask | u64::from(found) << at
         })
     }
 
@@ -161,17 +178,18 @@ mod sse2 {
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod plain {
-    use super::{BLOCK, NEAR, PLAIN, after_slashes};
+    use super::{BLOCK, NEAR, Window, is_escaped};
 
     /// See the function of that name outside.
     pub(crate) fn long_string(text: &[u8], from: usize, escaped: &mut bool) -> Result<usize, usize> {
-        long_string!(text, from, escaped, masks)
+        long_string!(text, from, escaped, ends)
     }
 
-    fn masks(block: &[u8; BLOCK]) -> (u64, u64) {
-        let those =
-            |wanted| block.iter().enumerate().fold(0, |mask, (at, b)| mask | u64::from(*b == wanted) << at);
-        (those(b'"'), those(b'\\'))
+    fn ends(window: &Window) -> u64 {
+        window.windows(3).enumerate().fold(0, |mask, (at, bytes)| {
+            let one_slash = bytes[1] == b'\\' && bytes[0] != b'\\';
+            mask | u64::from(bytes[2] == b'"' && !one_slash) << at
+        })
     }
 
     /// Quotes and backslashes.
@@ -207,22 +225,33 @@ mod tests {
         }
     }
 
+    /// The end of a string as a person would find it, byte by byte, and whether what follows is escaped.
+    fn by_hand(text: &[u8], mut escaped: bool) -> (Option<usize>, bool) {
+        for (at, byte) in text.iter().enumerate() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => return (Some(at + 1), false),
+                _ => {}
+            }
+        }
+        (None, escaped)
+    }
+
     proptest! {
         #[test]
-        fn every_way_to_compare_ends_a_string_at_one_place(
-            parts in prop::collection::vec("[a-z ]{0,90}|\\\\{1,130}|\"", 0..30), began: bool,
+        fn every_way_to_compare_ends_a_string_where_a_person_would(
+            parts in prop::collection::vec("[a-z ]{0,90}|\\\\{1,130}|\\\\?\"", 0..30), from in 0_usize..9, began: bool,
         ) {
-            let text = parts.concat();
-            let ways = [long_string, sse2::long_string, plain::long_string];
-            let [widest, sse2, plain] = ways.map(|way| {
+            let text = parts.concat().into_bytes();
+            let from = from.min(text.len());
+            let (end, _) = by_hand(&text[from..], began);
+            for way in [long_string, sse2::long_string, plain::long_string] {
                 let mut escaped = began;
-                (way(text.as_bytes(), 0, &mut escaped), escaped)
-            });
-            prop_assert_eq!(widest, plain);
-            prop_assert_eq!(sse2, plain);
-            if let Ok(end) = plain.0 {
-                let slashes = text[..end - 1].bytes().rev().take_while(|b| *b == b'\\').count();
-                prop_assert_eq!((slashes + usize::from(began && slashes == end - 1)) % 2, 0);
+                match way(&text, from, &mut escaped) {
+                    Ok(found) => prop_assert_eq!((Some(found - from), escaped), (end, false)),
+                    Err(left) => prop_assert_eq!((None, escaped), by_hand(&text[from..left], began)),
+                }
             }
         }
     }
