@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::trace::hex;
+
 /// Longest tenant id or server name, in bytes. Long enough for `platform-team-production`, short
 /// enough that `server__tool` stays within the 64 characters most clients accept.
 pub const NAME_LEN_MAX: usize = 64;
@@ -176,7 +178,11 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "r{:x}", self.0)
+        // Written by hand, since every call has a log line.
+        let mut text = *b"r................";
+        let digits = (16 - self.0.leading_zeros() as usize / 4).max(1);
+        hex(&mut text[1..=digits], self.0);
+        f.write_str(std::str::from_utf8(&text[..=digits]).map_err(|_| fmt::Error)?)
     }
 }
 

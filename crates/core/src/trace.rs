@@ -43,15 +43,16 @@ impl fmt::Display for Trace {
     /// The header value. Written by hand, since every call sends one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = *b"00-................................-................-..";
-        hex(&mut text[3..35], self.trace_id);
-        hex(&mut text[36..52], self.span_id.into());
+        hex(&mut text[3..19], (self.trace_id >> 64) as u64);
+        hex(&mut text[19..35], self.trace_id as u64);
+        hex(&mut text[36..52], self.span_id);
         hex(&mut text[53..55], self.flags.into());
         f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
 /// The last digits of a number, as many as there is room for.
-fn hex(room: &mut [u8], mut number: u128) {
+pub(crate) fn hex(room: &mut [u8], mut number: u64) {
     for digit in room.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(number & 15) as usize];
         number >>= 4;

@@ -40,10 +40,8 @@ pub(crate) fn read(
 fn hand_on(mut records: mpsc::Receiver<Record>, metrics: &Metrics, mut log: LogWriter, store: &Store) {
     let mut batch = Vec::new();
     while records.blocking_recv_many(&mut batch, BATCH) > 0 {
-        for record in &batch {
-            metrics.observe(record);
-            log.add(record);
-        }
+        metrics.observe(&batch);
+        batch.iter().for_each(|record| log.add(record));
         log.flush();
         store.records_append(std::mem::take(&mut batch));
         #[allow(clippy::disallowed_methods, reason = "a thread of its own, which runs no tokio")]

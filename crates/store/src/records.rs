@@ -1,7 +1,7 @@
 //! The table of records: one row for each operation, newest read first. Rows are narrow and there is
 //! no index beside the row id, because every call pays for this table and people read it rarely.
 
-use puerto_core::{RequestId, ServerName, record::Record};
+use puerto_core::{Origin, RequestId, ServerName, record::Record};
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 
@@ -24,8 +24,8 @@ const NAME_BYTES_MAX: usize = 256;
 const DETAIL_BYTES_MAX: usize = 2_048;
 
 const INSERT: &str =
-    "INSERT INTO records (at, request, trace_high, trace_low, span, kind, tenant, caller, client, protocol,
-    server, object, outcome, origin, duration, bytes_in, bytes_out, detail)
+    "INSERT INTO records (at, request, trace_high, trace_low, span, duration, bytes_in, bytes_out, kind, tenant,
+    caller, client, protocol, server, object, outcome, origin, detail)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 
 const RECENT: &str =
@@ -102,9 +102,11 @@ impl Store {
     }
 }
 
-/// Inserts a batch, inside the writer's transaction.
+/// Inserts a batch, inside the writer's transaction. What a statement is given stays with it, so a text that
+/// is that of the record before is not given again: most are, and SQLite copies each.
 pub(crate) fn insert(db: &Connection, batch: &[Record]) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(INSERT)?;
+    let mut before: Option<&Record> = None;
     for record in batch {
         // SQLite's integers are signed: ids keep their bits, counts stop at the largest.
         statement.raw_bind_parameter(1, micros(record.at))?;
@@ -113,23 +115,40 @@ pub(crate) fn insert(db: &Connection, batch: &[Record]) -> rusqlite::Result<()> 
         statement.raw_bind_parameter(3, ((record.trace.trace_id >> 64) as u64).cast_signed())?;
         statement.raw_bind_parameter(4, (record.trace.trace_id as u64).cast_signed())?;
         statement.raw_bind_parameter(5, record.trace.span_id.cast_signed())?;
-        statement.raw_bind_parameter(6, cut(record.kind.name(), NAME_BYTES_MAX))?;
-        statement.raw_bind_parameter(7, &*record.tenant)?;
-        statement.raw_bind_parameter(8, &*record.caller)?;
-        statement.raw_bind_parameter(9, record.client.as_deref().map(|text| cut(text, NAME_BYTES_MAX)))?;
-        statement.raw_bind_parameter(10, record.protocol)?;
-        statement.raw_bind_parameter(11, record.server.as_deref())?;
-        statement.raw_bind_parameter(12, record.object.as_deref().map(|text| cut(text, NAME_BYTES_MAX)))?;
-        statement.raw_bind_parameter(13, record.outcome.name())?;
-        statement.raw_bind_parameter(14, record.outcome.origin().map(puerto_core::Origin::name))?;
-        statement.raw_bind_parameter(15, i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX))?;
-        statement.raw_bind_parameter(16, i64::try_from(record.bytes_in).unwrap_or(i64::MAX))?;
-        statement.raw_bind_parameter(17, i64::try_from(record.bytes_out).unwrap_or(i64::MAX))?;
+        statement.raw_bind_parameter(6, i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX))?;
+        statement.raw_bind_parameter(7, i64::try_from(record.bytes_in).unwrap_or(i64::MAX))?;
+        statement.raw_bind_parameter(8, i64::try_from(record.bytes_out).unwrap_or(i64::MAX))?;
+        let differs = |part: Name| {
+            let text = part(record);
+            (before.map(part) != Some(text)).then(|| text.map(|text| cut(text, NAME_BYTES_MAX)))
+        };
+        for (at, part) in NAMES {
+            if let Some(text) = differs(part) {
+                statement.raw_bind_parameter(at, text)?;
+            }
+        }
         statement.raw_bind_parameter(18, record.detail.as_deref().map(|text| cut(text, DETAIL_BYTES_MAX)))?;
         statement.raw_execute()?;
+        before = Some(record);
     }
     Ok(())
 }
+
+/// A text of a record.
+type Name = fn(&Record) -> Option<&str>;
+
+/// Those that are names, each with its place in the statement.
+const NAMES: [(usize, Name); 9] = [
+    (9, |record| Some(record.kind.name())),
+    (10, |record| Some(&record.tenant)),
+    (11, |record| Some(&record.caller)),
+    (12, |record| record.client.as_deref()),
+    (13, |record| record.protocol),
+    (14, |record| record.server.as_deref()),
+    (15, |record| record.object.as_deref()),
+    (16, |record| Some(record.outcome.name())),
+    (17, |record| record.outcome.origin().map(Origin::name)),
+];
 
 /// Deletes what is beyond the newest `keep`, one chunk at most. Ids have no gaps but those of failed
 /// inserts, so their distance stands for a count, which would have to read the whole table.

@@ -130,6 +130,36 @@ async fn recent_records_page_and_filter_and_stay_in_their_scope() {
 }
 
 #[tokio::test]
+async fn a_record_keeps_nothing_of_the_one_before() {
+    let store = Store::open("sqlite::memory:", Path::new("")).unwrap();
+    let full = record("default", "files", "read");
+    let bare = Record {
+        kind: Kind::Control("server.read"),
+        caller: "other".into(),
+        client: Some("program".into()),
+        protocol: None,
+        server: None,
+        object: None,
+        outcome: Outcome::Ok,
+        detail: None,
+        ..full.clone()
+    };
+    store.records_append(vec![full.clone(), full.clone(), bare.clone(), full, bare]);
+    store.flush().await.unwrap();
+    let rows = store.records_recent(&Scope::all(), Recent::default()).await.unwrap();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let parts = [&row.client, &row.protocol, &row.server, &row.object, &row.origin, &row.detail];
+            (row.kind.as_str(), row.caller.as_str(), row.outcome.as_str(), parts.map(Option::is_some))
+        })
+        .collect();
+    let full = ("tools/call", "local", "upstream_timeout", [false, true, true, true, true, true]);
+    let bare = ("server.read", "other", "ok", [true, false, false, false, false, false]);
+    assert_eq!(seen, [bare, full, bare, full, full]);
+}
+
+#[tokio::test]
 async fn catalogs_stay_in_their_scope_and_are_forgotten() {
     let store = Store::open("sqlite::memory:", Path::new("")).unwrap();
     for (of, server) in [("a", "x"), ("b", "x"), ("a", "y")] {

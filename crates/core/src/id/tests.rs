@@ -27,3 +27,10 @@ fn request_ids_differ() {
     let ids: std::collections::HashSet<_> = (0..1000).map(|_| RequestId::next()).collect();
     assert_eq!(ids.len(), 1000);
 }
+
+#[test]
+fn request_ids_read_as_hex() {
+    for number in [0, 1, 15, 16, 0xabc, u64::MAX] {
+        assert_eq!(RequestId::from_number(number).to_string(), format!("r{number:x}"));
+    }
+}

@@ -49,7 +49,9 @@ fn patch_meta(out: &Outgoing<'_>, edits: &mut Edits) {
     if meta.traceparent.is_some() {
         edits.set(meta.traceparent, format!("\"{}\"", out.trace));
     } else {
-        edits.add_members(meta.whole, meta.filled, &format!("\"traceparent\":\"{}\"", out.trace));
+        let mut text = String::with_capacity(80);
+        let _ = write!(text, "\"traceparent\":\"{}\"", out.trace);
+        edits.add_members(meta.whole, meta.filled, &text);
     }
 }
 

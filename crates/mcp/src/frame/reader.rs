@@ -27,6 +27,8 @@ pub struct Reader {
     cut: Vec<u8>,
     /// Small pieces after the first one.
     small: BytesMut,
+    /// What ended the reading. Kept here, since steps that answer it themselves take longer.
+    fault: Option<Fault>,
 }
 
 /// The object whose members are being read.
@@ -118,15 +120,21 @@ impl Reader {
         if u32::try_from(self.before + piece.len()).is_err() {
             return Err(Fault { at: self.before, why: "the message is larger than 4 GiB" });
         }
-        loop {
-            match self.step(piece, at) {
-                Ok(Some(after)) => at = after,
-                Ok(None) => break,
-                Err(fault) => return Err(Fault { at: self.before + fault.at, why: fault.why }),
-            }
+        while let Some(after) = self.step(piece, at) {
+            at = after;
+        }
+        if let Some(Fault { at, why }) = self.fault {
+            return Err(Fault { at: self.before + at, why });
         }
         self.before += piece.len();
         Ok(())
+    }
+
+    /// Ends the reading.
+    #[cold]
+    fn fail(&mut self, at: usize, why: &'static str) -> Option<usize> {
+        self.fault = Some(Fault { at, why });
+        None
     }
 
     /// The message, once all of it has been fed.
@@ -156,8 +164,9 @@ impl Reader {
         (self.before + at) as u32
     }
 
-    /// Reads one element of the grammar; answers the place after it, or nothing at the end of the piece.
-    fn step(&mut self, piece: &[u8], at: usize) -> Result<Option<usize>, Fault> {
+    /// Reads one element of the grammar; answers the place after it, or nothing at the end of the piece or where
+    /// a fault is.
+    fn step(&mut self, piece: &[u8], at: usize) -> Option<usize> {
         match self.next {
             Next::InKey => return self.key(piece, at, at),
             Next::InValue => return self.value(piece, at, at),
@@ -166,11 +175,11 @@ impl Reader {
         }
         let space = piece[at..].iter().take_while(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t')).count();
         let at = at + space;
-        let Some(&byte) = piece.get(at) else { return Ok(None) };
+        let &byte = piece.get(at)?;
         let why = match (self.next, byte) {
             (Next::Open, b'{') => {
                 self.next = Next::First;
-                return Ok(Some(at + 1));
+                return Some(at + 1);
             }
             (Next::First | Next::Key, b'"') => {
                 self.fill();
@@ -179,16 +188,16 @@ impl Reader {
             }
             (Next::Colon, b':') => {
                 self.next = Next::Value;
-                return Ok(Some(at + 1));
+                return Some(at + 1);
             }
             (Next::Value, _) => return self.begin(piece, at, byte),
             (Next::More, b',') => {
                 self.next = Next::Key;
-                return Ok(Some(at + 1));
+                return Some(at + 1);
             }
             (Next::First | Next::More, b'}') => {
                 self.close(at + 1);
-                return Ok(Some(at + 1));
+                return Some(at + 1);
             }
             (Next::Open, _) => "an object was expected",
             (Next::First | Next::Key, _) => "a key was expected",
@@ -196,7 +205,7 @@ impl Reader {
             (Next::More, _) => "',' or '}' was expected",
             _ => "text after the end",
         };
-        Err(Fault { at, why })
+        self.fail(at, why)
     }
 
     fn fill(&mut self) {
@@ -209,39 +218,48 @@ impl Reader {
     }
 
     /// Reads a key from its quote, or goes on in one.
-    fn key(&mut self, piece: &[u8], from: usize, at: usize) -> Result<Option<usize>, Fault> {
+    fn key(&mut self, piece: &[u8], from: usize, at: usize) -> Option<usize> {
         let Some(end) = string_end(piece, at, &mut self.escaped) else {
             self.cut.extend_from_slice(&piece[from..]);
             self.next = Next::InKey;
-            return Ok(None);
+            return None;
         };
         let raw = joined(&mut self.cut, &piece[from..end]);
         let plain = &raw[1..raw.len() - 1];
         self.member.kind = match meaning(self.place, plain) {
             // A key may be written with escapes; it is compared as it reads.
             Is::Other if memchr::memchr(b'\\', plain).is_some() => {
-                let key = unquoted(&raw).ok_or(Fault { at, why: "the key is no valid string" })?;
+                let Some(key) = unquoted(&raw) else { return self.fail(at, "the key is no valid string") };
                 meaning(self.place, key.as_bytes())
             }
             kind => kind,
         };
         self.next = Next::Colon;
-        Ok(Some(end))
+        Some(self.at_once(piece, end, b':', Next::Value))
+    }
+
+    /// Takes the byte that mostly follows, where it does.
+    fn at_once(&mut self, piece: &[u8], at: usize, expected: u8, then: Next) -> usize {
+        let found = piece.get(at) == Some(&expected);
+        if found {
+            self.next = then;
+        }
+        at + usize::from(found)
     }
 
     /// Begins a value.
-    fn begin(&mut self, piece: &[u8], at: usize, byte: u8) -> Result<Option<usize>, Fault> {
+    fn begin(&mut self, piece: &[u8], at: usize, byte: u8) -> Option<usize> {
         if let Is::Object(place) = self.member.kind {
             let global = self.global(at);
             let whole = self.whole(place);
             if whole.is_some() {
-                return Err(Fault { at, why: "a member stands twice" });
+                return self.fail(at, "a member stands twice");
             }
             if byte == b'{' {
                 *whole = Span { start: global, end: global + 1 };
                 self.place = place;
                 self.next = Next::First;
-                return Ok(Some(at + 1));
+                return Some(at + 1);
             }
             self.member.kind = match place {
                 Place::Meta => Is::At(|f| &mut f.params.meta.whole),
@@ -254,59 +272,60 @@ impl Reader {
         match byte {
             b'"' | b'{' | b'[' => {
                 if byte != b'"' && matches!(self.member.kind, Is::Method) {
-                    return Err(Fault { at, why: "a string was expected" });
+                    return self.fail(at, "a string was expected");
                 }
                 self.skip = Skip::default();
                 self.value(piece, at, at)
             }
-            _ if matches!(self.member.kind, Is::Method) => Err(Fault { at, why: "a string was expected" }),
+            _ if matches!(self.member.kind, Is::Method) => self.fail(at, "a string was expected"),
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => self.scalar(piece, at, at),
-            _ => Err(Fault { at, why: "a value was expected" }),
+            _ => self.fail(at, "a value was expected"),
         }
     }
 
-    fn value(&mut self, piece: &[u8], from: usize, at: usize) -> Result<Option<usize>, Fault> {
+    fn value(&mut self, piece: &[u8], from: usize, at: usize) -> Option<usize> {
         let room = DEPTH_MAX
             - match self.place {
                 Place::Message => 1,
                 Place::Params | Place::Result => 2,
                 Place::Meta => 3,
             };
-        let end = self.skip.resume(piece, at, room)?;
-        self.ended(piece, from, end, Next::InValue)
+        match self.skip.resume(piece, at, room) {
+            Ok(end) => self.ended(piece, from, end, Next::InValue),
+            Err(Fault { at, why }) => self.fail(at, why),
+        }
     }
 
-    fn scalar(&mut self, piece: &[u8], from: usize, at: usize) -> Result<Option<usize>, Fault> {
+    fn scalar(&mut self, piece: &[u8], from: usize, at: usize) -> Option<usize> {
         self.ended(piece, from, scalar_end(piece, at), Next::InScalar)
     }
 
     /// A value has ended, or the piece has in the middle of it.
-    fn ended(
-        &mut self,
-        piece: &[u8],
-        from: usize,
-        end: Option<usize>,
-        rest: Next,
-    ) -> Result<Option<usize>, Fault> {
+    fn ended(&mut self, piece: &[u8], from: usize, end: Option<usize>, rest: Next) -> Option<usize> {
         let looked_at = matches!(self.member.kind, Is::Version | Is::Id);
         let Some(end) = end else {
             if looked_at {
                 self.cut.extend_from_slice(&piece[from..]);
             }
             self.next = rest;
-            return Ok(None);
+            return None;
         };
         let span = Span { start: self.member.start, end: self.global(end) };
-        if looked_at {
+        let found = if looked_at {
             let raw = joined(&mut self.cut, &piece[from..end]);
-            self.look(&raw, span).map_err(|why| Fault { at: from, why })?;
+            self.look(&raw, span)
         } else if let Is::Method = self.member.kind {
-            once(&mut self.frame.method, span).map_err(|why| Fault { at: from, why })?;
+            once(&mut self.frame.method, span)
         } else if let Is::At(slot) = self.member.kind {
-            once(slot(&mut self.frame), span).map_err(|why| Fault { at: from, why })?;
+            once(slot(&mut self.frame), span)
+        } else {
+            Ok(())
+        };
+        if let Err(why) = found {
+            return self.fail(from, why);
         }
         self.next = Next::More;
-        Ok(Some(end))
+        Some(self.at_once(piece, end, b',', Next::Key))
     }
 
     /// Checks the members that must have a certain value.

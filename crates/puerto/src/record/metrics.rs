@@ -55,10 +55,20 @@ struct Key {
 
 /// The metrics that a record with a certain key counts in. Looking them up by their labels would cost more
 /// than counting, so each is looked up once.
+#[derive(Clone)]
 struct Series {
     duration: Histogram,
     bytes_in: Counter,
     bytes_out: Counter,
+}
+
+/// Whether two records count in the same series.
+fn alike(one: &Record, other: &Record) -> bool {
+    one.kind == other.kind
+        && one.object == other.object
+        && one.server == other.server
+        && one.tenant == other.tenant
+        && one.outcome == other.outcome
 }
 
 /// All metrics.
@@ -109,24 +119,35 @@ impl Metrics {
         Arc::new(metrics)
     }
 
-    /// Counts a record.
-    pub(crate) fn observe(&self, record: &Record) {
-        let Kind::Mcp(method) = &record.kind else { return };
+    /// Counts records.
+    pub(crate) fn observe(&self, records: &[Record]) {
+        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before: Option<(&Record, Series)> = None;
+        for record in records.iter().filter(|record| matches!(record.kind, Kind::Mcp(_))) {
+            // Records of one kind often follow each other, and comparing is quicker than looking up.
+            let series = match before {
+                Some((last, series)) if alike(last, record) => series,
+                _ => self.find(&mut all, record),
+            };
+            series.duration.observe(record.duration.as_secs_f64());
+            series.bytes_in.inc_by(record.bytes_in);
+            series.bytes_out.inc_by(record.bytes_out);
+            before = Some((record, series));
+        }
+    }
+
+    fn find(&self, all: &mut HashMap<Key, Series>, record: &Record) -> Series {
         let mut key = Key {
             kind: record.kind.clone(),
             tenant: record.tenant.clone(),
             server: record.server.clone(),
-            tool: record.object.clone().filter(|_| method == "tools/call"),
+            tool: record.object.clone().filter(|_| record.kind.name() == "tools/call"),
             outcome: record.outcome.name(),
         };
-        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= SERIES_MAX && !all.contains_key(&key) {
             key.tool = key.tool.map(|_| "other".into());
         }
-        let series = all.entry(key).or_insert_with_key(|key| self.series(key));
-        series.duration.observe(record.duration.as_secs_f64());
-        series.bytes_in.inc_by(record.bytes_in);
-        series.bytes_out.inc_by(record.bytes_out);
+        all.entry(key).or_insert_with_key(|key| self.series(key)).clone()
     }
 
     fn series(&self, key: &Key) -> Series {
