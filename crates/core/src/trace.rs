@@ -39,15 +39,23 @@ impl Trace {
     }
 }
 
-impl fmt::Display for Trace {
-    /// The header value. Written by hand, since every call sends one.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Trace {
+    /// Adds the header value to a text. Without the formatter, since every call sends one.
+    pub fn append_to(&self, out: &mut String) {
         let mut text = *b"00-................................-................-..";
         hex(&mut text[3..19], (self.trace_id >> 64) as u64);
         hex(&mut text[19..35], self.trace_id as u64);
         hex(&mut text[36..52], self.span_id);
         hex(&mut text[53..55], self.flags.into());
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        out.push_str(std::str::from_utf8(&text).unwrap_or_default());
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(55);
+        self.append_to(&mut text);
+        f.write_str(&text)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::era::Revision;
 use crate::frame::Parts;
 use crate::upstream::http::RemoteSession;
-use crate::upstream::link::Asked;
+use crate::upstream::link::{Asked, modern_meta};
 
 /// Messages that may wait for a client to open its stream; more are dropped, the newest first.
 const OUTBOX: usize = 256;
@@ -59,6 +59,7 @@ pub struct Session {
     started: Instant,
     used_ms: AtomicU64,
     next_question: AtomicU64,
+    as_modern: OnceLock<String>,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +109,15 @@ impl Level {
 }
 
 impl Session {
+    /// The members of `_meta` with which its requests go to servers that speak only the modern era. No
+    /// question can come back from there, so no capability to be asked is declared.
+    pub fn as_modern(&self) -> &str {
+        self.as_modern.get_or_init(|| {
+            let info = String::from_utf8_lossy(&self.handshake.client_info);
+            modern_meta("{}", if info.is_empty() { "{}" } else { &info })
+        })
+    }
+
     fn locked(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -268,6 +278,7 @@ impl Sessions {
             state: Mutex::default(),
             started: Instant::now(),
             used_ms: AtomicU64::new(0),
+            as_modern: OnceLock::new(),
             next_question: AtomicU64::new(1),
         });
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);

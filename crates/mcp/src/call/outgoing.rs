@@ -9,7 +9,7 @@ use crate::era::{Era, META_PREFIX};
 use crate::frame::{Edits, Frame, Parts};
 use crate::route::Route;
 use crate::scan::Scanner;
-use crate::upstream::link::{Link, modern_meta};
+use crate::upstream::link::Link;
 
 /// Everything that shapes the text.
 pub(super) struct Outgoing<'a> {
@@ -47,26 +47,33 @@ fn patch_meta(out: &Outgoing<'_>, edits: &mut Edits) {
         edits.set(meta.progress_token, out.id.to_string());
     }
     if meta.traceparent.is_some() {
-        edits.set(meta.traceparent, format!("\"{}\"", out.trace));
+        edits.set(meta.traceparent, traceparent(out, "\""));
     } else {
-        let mut text = String::with_capacity(80);
-        let _ = write!(text, "\"traceparent\":\"{}\"", out.trace);
-        edits.add_members(meta.whole, meta.filled, &text);
+        edits.add_members(meta.whole, meta.filled, &traceparent(out, "\"traceparent\":\""));
     }
+}
+
+/// The trace, quoted, after a beginning with the first quote.
+fn traceparent(out: &Outgoing<'_>, beginning: &str) -> String {
+    let mut text = String::with_capacity(80);
+    text.push_str(beginning);
+    out.trace.append_to(&mut text);
+    text.push('"');
+    text
 }
 
 /// Between different eras the protocol's own keys are made anew, and all others are carried over as they are.
 fn rebuild_meta(out: &Outgoing<'_>, edits: &mut Edits) {
     let frame = out.frame;
     let meta = frame.params.meta.whole;
-    // Writing into a string cannot fail.
-    let mut text = String::with_capacity(160);
-    let _ = write!(text, "\"_meta\":{{\"traceparent\":\"{}\"", out.trace);
+    let mut text = traceparent(out, "\"_meta\":{\"traceparent\":\"");
     if let (Client::Legacy(session), Era::Modern) = (out.client, out.era) {
-        // No question can reach a legacy client from here, so no capability to be asked is declared.
-        let info = String::from_utf8_lossy(&session.handshake.client_info);
-        let _ = write!(text, ",{}", modern_meta("{}", if info.is_empty() { "{}" } else { &info }));
+        let own = session.as_modern();
+        text.reserve(own.len() + 64);
+        text.push(',');
+        text.push_str(own);
         if let Some(level) = session.level() {
+            // Writing into a string cannot fail.
             let _ = write!(text, ",\"{META_PREFIX}logLevel\":\"{}\"", level.text());
         }
     }
