@@ -5,6 +5,7 @@ pub mod handshake;
 pub mod http;
 pub mod link;
 pub mod local;
+mod mailbox;
 pub mod pool;
 pub mod stdio;
 mod supervise;

@@ -13,12 +13,13 @@ use bytes::{Bytes, BytesMut};
 use puerto_core::{Code, Error, Result};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::frame::{Frame, Kind, Parts};
 use crate::sse::one_line;
 use crate::upstream::link::{Asked, Link, Request, closed};
+use crate::upstream::mailbox::{Mail, Mailbox, Slot, mailbox};
 use crate::upstream::{Event, LogRing};
 use crate::wire;
 
@@ -57,9 +58,16 @@ pub struct Pipe {
 
 #[derive(Debug)]
 struct Pending {
-    done: oneshot::Sender<Frame>,
-    notices: Option<mpsc::Sender<Box<Frame>>>,
+    slot: Slot,
+    /// Whether notifications that belong to it are wanted.
+    notices: bool,
     asker: Option<u64>,
+}
+
+impl Pending {
+    fn notice(&self, frame: Frame) -> bool {
+        (self.notices || self.asker.is_some()) && self.slot.before(frame, NOTICE_QUEUE)
+    }
 }
 
 /// The child itself, to be stopped by its owner.
@@ -148,12 +156,11 @@ impl Pipe {
 
     /// Sends a request.
     pub async fn send(self: &Arc<Self>, request: Request) -> Result<Waiting> {
-        let (done, answer) = oneshot::channel();
-        let (notices_to, notices) =
-            (request.notices || request.asker.is_some()).then(|| mpsc::channel(NOTICE_QUEUE)).unzip();
-        self.locked().insert(request.id, Pending { done, notices: notices_to, asker: request.asker });
+        let (slot, mailbox) = mailbox();
+        let Request { id, notices, asker, .. } = request;
+        self.locked().insert(id, Pending { slot, notices, asker });
         let quiet = matches!(&*request.method, "initialize");
-        let waiting = Waiting { pipe: self.clone(), id: request.id, answer, notices, over: false, quiet };
+        let waiting = Waiting { pipe: self.clone(), id, mailbox, over: false, quiet };
         self.tell(request.text).await?;
         Ok(waiting)
     }
@@ -182,33 +189,33 @@ impl Pipe {
                 let id = std::str::from_utf8(&frame.raw(frame.id)).ok().and_then(|id| id.parse::<u64>().ok());
                 let pending = id.and_then(|id| self.locked().remove(&id));
                 if let Some(pending) = pending {
-                    let _ = pending.done.send(frame);
+                    pending.slot.answer(frame);
                 }
             }
-            Kind::Request => self.question(frame),
-            Kind::Notification => self.notice(frame, events),
+            Kind::Request => self.question(&frame),
+            Kind::Notification => self.notice(&frame, events),
             Kind::Nothing => {}
         }
     }
 
     /// A question goes to the client whose call is under way. Where calls of several clients are, nobody
     /// can tell whose question it is, and showing it to the wrong one would leak.
-    fn question(self: &Arc<Self>, frame: Frame) {
+    fn question(self: &Arc<Self>, frame: &Frame) {
         let asked = Asked { link: Link::Stdio(self.clone()), session: None, id: frame.share(frame.id) };
         let method = frame.method_name();
         if method == "ping" {
             let _ = self.to.try_send(wire::result(&asked.id, ""));
             return;
         }
-        let to = {
+        let roots = method == "roots/list";
+        let passed_on = {
             let pending = self.locked();
             let mut askers = pending.values().filter(|p| p.asker.is_some());
             let first = askers.next();
             let alone = first.is_some_and(|f| askers.all(|p| p.asker == f.asker));
-            first.filter(|_| alone).and_then(|f| f.notices.clone())
+            first.filter(|_| alone).is_some_and(|p| p.notice(frame.clone()))
         };
-        let roots = method == "roots/list";
-        if to.is_some_and(|to| to.try_send(Box::new(frame)).is_ok()) {
+        if passed_on {
             return;
         }
         let refusal = if roots {
@@ -219,28 +226,25 @@ impl Pipe {
         let _ = self.to.try_send(refusal);
     }
 
-    fn notice(&self, frame: Frame, events: &mpsc::Sender<Event>) {
-        if let Some(event) = Event::from_notice(&frame) {
+    fn notice(&self, frame: &Frame, events: &mpsc::Sender<Event>) {
+        if let Some(event) = Event::from_notice(frame) {
             let _ = events.try_send(event);
             return;
         }
         let pending = self.locked();
-        let to = match &*frame.method_name() {
+        let concerned = match &*frame.method_name() {
             "notifications/progress" => {
                 let token = std::str::from_utf8(&frame.raw(frame.params.progress_token))
                     .ok()
                     .and_then(|t| t.parse().ok());
-                token.and_then(|token: u64| pending.get(&token)).and_then(|p| p.notices.clone())
+                token.and_then(|token: u64| pending.get(&token))
             }
             // A log line names no request: it belongs to the one under way, where there is only one.
-            "notifications/message" if pending.len() == 1 => {
-                pending.values().next().and_then(|p| p.notices.clone())
-            }
+            "notifications/message" if pending.len() == 1 => pending.values().next(),
             _ => None,
         };
-        drop(pending);
-        if let Some(to) = to {
-            let _ = to.try_send(Box::new(frame));
+        if let Some(concerned) = concerned {
+            concerned.notice(frame.clone());
         }
     }
 }
@@ -250,8 +254,7 @@ impl Pipe {
 pub struct Waiting {
     pipe: Arc<Pipe>,
     id: u64,
-    answer: oneshot::Receiver<Frame>,
-    notices: Option<mpsc::Receiver<Box<Frame>>>,
+    mailbox: Mailbox,
     over: bool,
     quiet: bool,
 }
@@ -264,18 +267,15 @@ impl Waiting {
 
     /// The next message for this request.
     pub async fn next(&mut self) -> Result<Frame> {
-        let notice = async {
-            match &mut self.notices {
-                Some(notices) => notices.recv().await,
-                None => None,
-            }
-        };
-        tokio::select! {
-            biased;
-            Some(notice) = notice => Ok(*notice),
-            answer = &mut self.answer => {
+        match self.mailbox.next().await {
+            Some(Mail::Before(frame)) => Ok(frame),
+            Some(Mail::Answer(frame)) => {
                 self.over = true;
-                answer.map_err(|_| closed("while the call was under way"))
+                Ok(frame)
+            }
+            None => {
+                self.over = true;
+                Err(closed("while the call was under way"))
             }
         }
     }
