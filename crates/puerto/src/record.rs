@@ -18,8 +18,9 @@ use metrics::Metrics;
 pub(crate) const CHANNEL: usize = 65_536;
 /// Records taken in one go.
 const BATCH: usize = 4096;
-/// A pause between two batches, so that a burst of calls wakes the reader once and not once per call.
-const GATHER: Duration = Duration::from_millis(10);
+/// A pause between two batches, so that a burst of calls wakes the reader once and not once per call, and that
+/// what a batch costs whatever is in it (a transaction, two wake-ups) is shared by many.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Reads until every sender is gone and everything has been handed on; says so by the end of the channel
 /// that it answers.
