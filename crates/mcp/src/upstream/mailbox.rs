@@ -1,6 +1,6 @@
 //! What comes back for one request, on its way from the task that reads a pipe to the call that waits: at
-//! most one answer, and before it what else belongs to the request. One allocation for each request, where
-//! two channels would make five.
+//! most one answer, and before it what else belongs to the request. One allocation for each request; a channel
+//! for each of the two makes several.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -42,14 +42,15 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
-        change(&mut state);
+        let answer = change(&mut state);
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
+        answer
     }
 }
 
@@ -63,11 +64,14 @@ impl Slot {
     /// Puts in a message that comes before the answer; nothing happens where so many lie there already, or
     /// nobody waits any more. Answers whether it was put in.
     pub(super) fn before(&self, frame: Frame, most: usize) -> bool {
-        if Arc::strong_count(&self.0) == 1 || self.0.state().before.len() >= most {
-            return false;
-        }
-        self.0.change(|state| state.before.push_back(frame));
-        true
+        let waits = Arc::strong_count(&self.0) > 1;
+        self.0.change(|state| {
+            let room = waits && state.before.len() < most;
+            if room {
+                state.before.push_back(frame);
+            }
+            room
+        })
     }
 
     /// Puts in the answer.
