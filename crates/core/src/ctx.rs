@@ -24,8 +24,8 @@ pub struct Ctx {
     pub id: RequestId,
     /// When it must be over.
     pub deadline: Instant,
-    /// Ends it early.
-    pub cancel: CancellationToken,
+    /// Ends it early, where somebody beside the one who waits for it can.
+    pub cancel: Option<CancellationToken>,
     /// Its place in a trace.
     pub trace: Trace,
     /// The client program as it calls itself, for logs.
@@ -37,19 +37,13 @@ pub struct Ctx {
 
 impl Ctx {
     /// A context for one operation of a caller.
-    pub fn new(
-        caller: Caller,
-        tenant: Arc<TenantView>,
-        recorder: Recorder,
-        limit: Duration,
-        cancel: CancellationToken,
-    ) -> Self {
+    pub fn new(caller: Caller, tenant: Arc<TenantView>, recorder: Recorder, limit: Duration) -> Self {
         Self {
             caller,
             tenant,
             id: RequestId::next(),
             deadline: Instant::now() + limit,
-            cancel,
+            cancel: None,
             trace: Trace::start(),
             client: None,
             protocol: None,
@@ -108,7 +102,7 @@ impl Ctx {
         Ctx {
             id: RequestId::next(),
             trace: self.trace.child(),
-            cancel: self.cancel.child_token(),
+            cancel: self.cancel.as_ref().map(CancellationToken::child_token),
             ..self.clone()
         }
     }

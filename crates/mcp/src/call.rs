@@ -13,6 +13,7 @@ use puerto_core::quota::Place;
 use puerto_core::record::Kind as RecordKind;
 use puerto_core::{Action, Code, Ctx, Error, Origin, Outcome, Result};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::era::Era;
@@ -62,6 +63,7 @@ pub enum Out {
 /// A request under way. Dropped before its end it is cancelled and recorded as such.
 #[derive(Debug)]
 pub struct Call {
+    sent: bool,
     exchange: Option<Exchange>,
     failed: Option<Error>,
     ended_by: Option<Error>,
@@ -83,23 +85,9 @@ pub struct Call {
 /// Header values of a modern request over HTTP, to be compared with its arguments.
 pub type HeaderLookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
-/// Begins a call. What fails before the server is reached is an error; what fails after becomes part of
-/// the messages.
-pub async fn begin(
-    endpoint: &Endpoint,
-    ctx: Ctx,
-    client: Client,
-    method: Routed,
-    frame: Frame,
-    headers: Option<HeaderLookup<'_>>,
-) -> Result<Box<Call>, Refusal> {
-    let mut call = prepare(endpoint, ctx, client, method, frame, headers)?;
-    call.send().await;
-    Ok(call)
-}
-
-/// Everything that needs no waiting.
-fn prepare(
+/// Begins a call: everything that needs no waiting. Its server is reached when the first message is wanted,
+/// and what fails from then on becomes part of the messages.
+pub fn begin(
     endpoint: &Endpoint,
     mut ctx: Ctx,
     client: Client,
@@ -147,11 +135,12 @@ fn prepare(
         Client::Legacy(session) => Some(session.level().unwrap_or(Level::Debug)),
     };
     if let Client::Legacy(session) = &client {
-        session.begin(frame.share(frame.id), ctx.cancel.clone());
+        session.begin(frame.share(frame.id), ctx.cancel.get_or_insert_default().clone());
     }
     let upstream = endpoint.tenant.upstream(&route.server).map_err(|e| Refusal::from(&e))?.clone();
     ctx.deadline = tokio::time::Instant::now() + upstream.def.call_limit();
     Ok(Box::new(Call {
+        sent: false,
         exchange: None,
         failed: None,
         ended_by: None,
@@ -209,7 +198,7 @@ impl Call {
         let sent = tokio::select! {
             biased;
             sent = tokio::time::timeout_at(deadline, self.try_send()) => sent.unwrap_or_else(|_| Err(too_slow(&self.upstream))),
-            () = cancel.cancelled() => Err(Error::caller(Code::Cancelled, "the client cancelled")),
+            () = cancelled(cancel.as_ref()) => Err(Error::caller(Code::Cancelled, "the client cancelled")),
         };
         match sent {
             Ok(exchange) => self.exchange = Some(exchange),
@@ -253,6 +242,9 @@ impl Call {
     /// The next message for the client.
     pub async fn next(&mut self) -> Out {
         loop {
+            if !std::mem::replace(&mut self.sent, true) {
+                self.send().await;
+            }
             let frame = match self.receive().await {
                 Ok(frame) => frame,
                 Err(error) => return self.fail(error),
@@ -260,7 +252,6 @@ impl Call {
             match frame.kind() {
                 Kind::Response => {
                     if self.tries_another(&frame) {
-                        self.send().await;
                         continue;
                     }
                     return self.finish(&frame);
@@ -290,7 +281,7 @@ impl Call {
         tokio::select! {
             biased;
             next = tokio::time::timeout_at(self.ctx.deadline, exchange.next()) => next.unwrap_or_else(|_| Err(too_slow(&self.upstream))),
-            () = self.ctx.cancel.cancelled() => Err(Error::caller(Code::Cancelled, "the client cancelled")),
+            () = cancelled(self.ctx.cancel.as_ref()) => Err(Error::caller(Code::Cancelled, "the client cancelled")),
         }
     }
 
@@ -306,6 +297,7 @@ impl Call {
         self.route.key = next.key;
         self.exchange = None;
         self.place = None;
+        self.sent = false;
         self.op.note(|record| record.server = Some(self.route.server.shared()));
         true
     }
@@ -416,6 +408,14 @@ async fn remote_session(
         (Client::Legacy(session), Era::Legacy) => {
             Some(questions::own_session(session, upstream, live, remote).await)
         }
+    }
+}
+
+/// Waits until somebody cancels; for ever where nobody can.
+async fn cancelled(cancel: Option<&CancellationToken>) {
+    match cancel {
+        Some(cancel) => cancel.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 

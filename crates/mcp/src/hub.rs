@@ -192,18 +192,8 @@ impl Hub {
 
     /// A context for one operation of the local user in a tenant.
     pub fn ctx(&self, tenant: &Tenant, limit: Duration) -> Ctx {
-        self.ctx_until(tenant, limit, CancellationToken::new())
-    }
-
-    /// The same, ended early by a token.
-    pub fn ctx_until(&self, tenant: &Tenant, limit: Duration, cancel: CancellationToken) -> Ctx {
-        Ctx::new(
-            Caller::local(tenant.view.id.clone()),
-            tenant.view.clone(),
-            self.recorder.clone(),
-            limit,
-            cancel,
-        )
+        let caller = Caller::local(tenant.view.id.clone());
+        Ctx::new(caller, tenant.view.clone(), self.recorder.clone(), limit)
     }
 
     /// Records that found no place.

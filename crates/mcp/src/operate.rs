@@ -39,7 +39,7 @@ pub async fn tool_call(
     );
     let bad = |fault| Error::caller(Code::BadRequest, "the arguments are malformed").inside(fault);
     let frame = Frame::parse(Bytes::from(text)).map_err(bad)?;
-    let begun = call::begin(&endpoint, ctx, Client::Modern, Routed::ToolsCall, frame, None).await;
+    let begun = call::begin(&endpoint, ctx, Client::Modern, Routed::ToolsCall, frame, None);
     let refused = |refusal: crate::wire::Refusal| match refusal.origin {
         Origin::Hub => Error::hub(refusal.code, refusal.message),
         Origin::Caller | Origin::Upstream => {

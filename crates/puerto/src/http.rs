@@ -2,13 +2,15 @@
 //! passes through axum's router.
 
 pub(crate) mod guard;
+mod line;
 pub(crate) mod problem;
 pub(crate) mod rest;
 mod steady;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use puerto_core::{Code, Error};
 use puerto_mcp::door::http::Answer;
 use puerto_mcp::hub::Hub;
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt;
 
 use guard::Guard;
+use line::{Line, Lines, Patience, ROUND};
 use problem::Refused;
 use steady::Steady;
 
@@ -66,17 +69,24 @@ pub(crate) async fn serve(
 async fn accept(edge: Arc<Edge>, listener: TcpListener, stop: CancellationToken, drain: Duration) {
     let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let mut lines = Lines::default();
+    let mut round = tokio::time::interval(ROUND);
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let place = places.clone().acquire_owned();
+        let (place, accepted) = tokio::select! {
+            accepted = async { (place.await, listener.accept().await) } => accepted,
             () = stop.cancelled() => break,
+            _ = round.tick() => {
+                lines.look();
+                continue;
+            }
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let (edge, stop) = (edge.clone(), stop.clone());
+            Ok((stream, _)) => {
+                let (edge, line) = (edge.clone(), Line::new());
+                lines.add(&line);
                 connections.spawn(async move {
-                    connection(edge, stream, peer, stop).await;
+                    connection(edge, stream, line).await;
                     drop(place);
                 });
             }
@@ -89,29 +99,37 @@ async fn accept(edge: Arc<Edge>, listener: TcpListener, stop: CancellationToken,
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
+    lines.tell();
     let finished = tokio::time::timeout(drain, async { while connections.join_next().await.is_some() {} });
     if finished.await.is_err() {
         tracing::warn!(left = connections.len(), "connections were still busy when the drain limit passed");
     }
 }
 
-async fn connection(edge: Arc<Edge>, stream: TcpStream, _peer: SocketAddr, stop: CancellationToken) {
+async fn connection(edge: Arc<Edge>, stream: TcpStream, line: Arc<Line>) {
     let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |request| {
         let edge = edge.clone();
         async move { Ok::<_, Infallible>(guarded(&edge, request).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let mut serving = Steady::new(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        // A connection that breaks concerns its client only; what it asked for is recorded as cancelled.
-        _ = &mut serving => {}
-        () = stop.cancelled() => {
+    builder.timer(Patience(line.clone())).header_read_timeout(HEAD_TIMEOUT);
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    let mut serving = Steady::new(serving, line.bell.clone());
+    let mut told = false;
+    // A connection that breaks concerns its client only; what it asked for is recorded as cancelled.
+    let _ = poll_fn(|cx| {
+        loop {
+            let done = Pin::new(&mut serving).poll(cx);
+            // Looked at last: who is told while polling is not woken for it.
+            if done.is_ready() || told || !line.is_told() {
+                return done;
+            }
+            told = true;
             serving.get().graceful_shutdown();
-            let _ = serving.await;
         }
-    }
+    })
+    .await;
 }
 
 /// Host and Origin first; then a fault of ours ends one request and not the process.

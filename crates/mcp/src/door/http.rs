@@ -14,7 +14,6 @@ use futures_util::stream::{BoxStream, StreamExt};
 use http_body::{Body, Frame as BodyFrame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Interval};
-use tokio_util::sync::CancellationToken;
 
 use crate::door::stdio::BATCH_MAX;
 use crate::door::{Reply, legacy, modern};
@@ -119,11 +118,11 @@ where
     let (head, body) = request.into_parts();
     match head.method {
         Method::POST => match read(body, &head.headers, hub.settings.body_max).await {
-            Ok(got) => post(hub, endpoint, &head.headers, got).await,
-            Err(refusal) => whole(&Reply::refused(&refusal, b"", true)),
+            Ok(got) => post(hub, endpoint, head.headers, got).await,
+            Err(refusal) => whole(Reply::refused(&refusal, b"", true)),
         },
         Method::GET => get(hub, endpoint, &head.headers),
-        Method::DELETE => delete(hub, &endpoint, &head.headers).await,
+        Method::DELETE => Box::pin(delete(hub, &endpoint, &head.headers)).await,
         _ => not_allowed(),
     }
 }
@@ -194,31 +193,31 @@ enum Got {
     Batch(Bytes),
 }
 
-async fn post(hub: &Arc<Hub>, endpoint: Endpoint, headers: &HeaderMap, got: Got) -> Response<Answer> {
+async fn post(hub: &Arc<Hub>, endpoint: Endpoint, headers: HeaderMap, got: Got) -> Response<Answer> {
     let frame = match got {
         Got::Message(frame) => frame,
         Got::Batch(text) => {
             return match batch(&text, BATCH_MAX) {
-                Ok(items) => many(hub, endpoint, headers, items).await,
-                Err(fault) => whole(&Reply::refused(&malformed(fault), b"", true)),
+                Ok(items) => many(hub, endpoint, &headers, items).await,
+                Err(fault) => whole(Reply::refused(&malformed(fault), b"", true)),
             };
         }
     };
-    if frame.is_modern() || says_modern(headers) {
-        let reply = modern::answer(hub, &endpoint, frame, Some(headers), CancellationToken::new()).await;
+    if frame.is_modern() || says_modern(&headers) {
+        let reply = modern::answer(hub, &endpoint, frame, Some(&headers)).await;
         return respond(reply, headers, false).await;
     }
-    match session(hub, &endpoint, headers) {
+    match session(hub, &endpoint, &headers) {
         Some(Ok(session)) => {
             let (hub, endpoint) = (hub.clone(), endpoint.clone());
             let work = async move { legacy::answer(&hub, &endpoint, &session, frame).await };
             respond(RunOn(Some(Box::pin(work))).await, headers, true).await
         }
-        Some(Err(refusal)) => whole(&Reply::refused(&refusal, &frame.raw(frame.id), true)),
-        None if frame.method_name() == "initialize" => initialize(hub, &endpoint, &frame).await,
+        Some(Err(refusal)) => whole(Reply::refused(&refusal, &frame.raw(frame.id), true)),
+        None if frame.method_name() == "initialize" => Box::pin(initialize(hub, &endpoint, &frame)).await,
         None => {
             let text = "session required: initialize first and send Mcp-Session-Id, or send the modern _meta with every request";
-            whole(&Reply::refused(&Refusal::new(wire::INVALID_REQUEST, text), &frame.raw(frame.id), true))
+            whole(Reply::refused(&Refusal::new(wire::INVALID_REQUEST, text), &frame.raw(frame.id), true))
         }
     }
 }
@@ -245,13 +244,13 @@ fn session(hub: &Hub, endpoint: &Endpoint, headers: &HeaderMap) -> Option<Result
 async fn initialize(hub: &Arc<Hub>, endpoint: &Endpoint, frame: &Frame) -> Response<Answer> {
     match legacy::initialize(hub, endpoint, frame).await {
         Ok((text, session)) => {
-            let mut response = whole(&Reply::ok(text));
+            let mut response = whole(Reply::ok(text));
             if let Ok(id) = HeaderValue::from_str(&session.id) {
                 response.headers_mut().insert(SESSION_ID, id);
             }
             response
         }
-        Err(refusal) => whole(&Reply::refused(&refusal, &frame.raw(frame.id), true)),
+        Err(refusal) => whole(Reply::refused(&refusal, &frame.raw(frame.id), true)),
     }
 }
 
@@ -263,10 +262,10 @@ async fn many(
     items: Vec<Bytes>,
 ) -> Response<Answer> {
     let refuse =
-        |text: &'static str| whole(&Reply::refused(&Refusal::new(wire::INVALID_REQUEST, text), b"", true));
+        |text: &'static str| whole(Reply::refused(&Refusal::new(wire::INVALID_REQUEST, text), b"", true));
     let session = match session(hub, &endpoint, headers) {
         Some(Ok(session)) if session.handshake.revision == Revision::V2025_03_26 => session,
-        Some(Err(refusal)) => return whole(&Reply::refused(&refusal, b"", true)),
+        Some(Err(refusal)) => return whole(Reply::refused(&refusal, b"", true)),
         _ => return refuse("batches belong to sessions of revision 2025-03-26 only"),
     };
     let answers = items.into_iter().map(|item| async {
@@ -284,10 +283,10 @@ async fn many(
         parts.extend(answer.into_vec());
     }
     if parts.is_empty() {
-        return whole(&Reply::Accepted);
+        return whole(Reply::Accepted);
     }
     parts.push(Bytes::from_static(b"]"));
-    whole(&Reply::ok(Parts::many(parts)))
+    whole(Reply::ok(Parts::many(parts)))
 }
 
 fn get(hub: &Arc<Hub>, endpoint: Endpoint, headers: &HeaderMap) -> Response<Answer> {
@@ -296,7 +295,7 @@ fn get(hub: &Arc<Hub>, endpoint: Endpoint, headers: &HeaderMap) -> Response<Answ
     }
     match session(hub, &endpoint, headers) {
         Some(Ok(session)) => events(legacy::stream(hub, endpoint, session), false),
-        Some(Err(refusal)) => whole(&Reply::refused(&refusal, b"", true)),
+        Some(Err(refusal)) => whole(Reply::refused(&refusal, b"", true)),
         None => not_allowed(),
     }
 }
@@ -307,7 +306,7 @@ async fn delete(hub: &Hub, endpoint: &Endpoint, headers: &HeaderMap) -> Response
             hub.end_session(&session.id).await;
             empty(StatusCode::OK)
         }
-        Some(Err(refusal)) => whole(&Reply::refused(&refusal, b"", true)),
+        Some(Err(refusal)) => whole(Reply::refused(&refusal, b"", true)),
         None => not_allowed(),
     }
 }
@@ -322,10 +321,11 @@ fn accepts(headers: &HeaderMap, kind: &str) -> bool {
         })
 }
 
-/// A reply as HTTP. A client that takes no event stream gets the last message only.
-async fn respond(reply: Reply, headers: &HeaderMap, run_on: bool) -> Response<Answer> {
+/// A reply as HTTP. A client that takes no event stream gets the last message only. The request's headers
+/// serve for the answer once they are read: their table was sized for the next request of the connection.
+async fn respond(reply: Reply, headers: HeaderMap, run_on: bool) -> Response<Answer> {
     match reply {
-        Reply::Stream(messages) if accepts(headers, "text/event-stream") => events(messages, run_on),
+        Reply::Stream(messages) if accepts(&headers, "text/event-stream") => events(messages, run_on),
         Reply::Stream(mut messages) => {
             let mut last = None;
             while let Some(message) = messages.next().await {
@@ -335,19 +335,25 @@ async fn respond(reply: Reply, headers: &HeaderMap, run_on: bool) -> Response<An
                     last = Some(message);
                 }
             }
-            last.map_or_else(|| empty(StatusCode::ACCEPTED), |text| whole(&Reply::ok(text)))
+            last.map_or_else(|| empty(StatusCode::ACCEPTED), |text| whole(Reply::ok(text)))
         }
-        reply => whole(&reply),
+        reply => whole_in(headers, reply),
     }
 }
 
-fn whole(reply: &Reply) -> Response<Answer> {
+fn whole(reply: Reply) -> Response<Answer> {
+    whole_in(HeaderMap::new(), reply)
+}
+
+fn whole_in(mut headers: HeaderMap, reply: Reply) -> Response<Answer> {
     let Reply::Whole { text, http, retry_after } = reply else { return empty(StatusCode::ACCEPTED) };
-    let mut response = Response::new(Answer::Whole(text.clone().into()));
-    *response.status_mut() = StatusCode::from_u16(*http).unwrap_or(StatusCode::OK);
+    let mut response = Response::new(Answer::Whole(text.into()));
+    *response.status_mut() = StatusCode::from_u16(http).unwrap_or(StatusCode::OK);
+    headers.clear();
+    *response.headers_mut() = headers;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(seconds) = retry_after {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*seconds));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

@@ -115,14 +115,14 @@ async fn request(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>, fr
     ctx.protocol = Some(session.handshake.revision.text());
     if let Some(routed) = Routed::parse(&method) {
         let client = Client::Legacy(session.clone());
-        return match call::begin(endpoint, ctx, client, routed, frame, None).await {
+        return match call::begin(endpoint, ctx, client, routed, frame, None) {
             Ok(call) => relay(call).await,
             Err(refusal) => Reply::refused(&plain(refusal), &id, true),
         };
     }
     let answered = match ListKind::ALL.into_iter().find(|kind| kind.method() == method) {
         Some(kind) => list::answer(hub, &ctx, endpoint, kind, &frame, false).await,
-        None => own(hub, endpoint, session, &ctx, &method, &frame).await,
+        None => Box::pin(own(hub, endpoint, session, &ctx, &method, &frame)).await,
     };
     match answered {
         Ok(text) => Reply::ok(text),

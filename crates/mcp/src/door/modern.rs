@@ -1,6 +1,7 @@
 //! Requests of 2026-07-28: each stands alone, and each is checked in the order that the specification and
 //! its conformance suite expect.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use ::http::HeaderMap;
 use puerto_core::record::Kind as RecordKind;
 use puerto_core::trace::Trace;
 use puerto_core::{Ctx, Outcome};
-use tokio_util::sync::CancellationToken;
 
 use crate::call::{self, Client};
 use crate::door::{Reply, abilities, capabilities, has_list, identity, listen, relay};
@@ -29,13 +29,7 @@ const CLIENT_NAME_MAX: usize = 80;
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Answers one message. `headers` are those of the HTTP request, absent on other transports.
-pub async fn answer(
-    hub: &Arc<Hub>,
-    endpoint: &Endpoint,
-    frame: Frame,
-    headers: Option<&HeaderMap>,
-    cancel: CancellationToken,
-) -> Reply {
+pub async fn answer(hub: &Arc<Hub>, endpoint: &Endpoint, frame: Frame, headers: Option<&HeaderMap>) -> Reply {
     match frame.kind() {
         Kind::Request => {}
         // Over HTTP a client of this era sends only requests; what else it may say needs no answer.
@@ -54,7 +48,7 @@ pub async fn answer(
         refusal.record(&mut op);
         return Reply::refused(&refusal, &frame.raw(frame.id), false);
     }
-    let ctx = context(hub, endpoint, &frame, headers, cancel);
+    let ctx = context(hub, endpoint, &frame, headers);
     dispatch(hub, endpoint, ctx, &method, frame, headers).await
 }
 
@@ -67,14 +61,8 @@ fn known(method: &str) -> std::borrow::Cow<'static, str> {
     found.unwrap_or("unknown").into()
 }
 
-fn context(
-    hub: &Hub,
-    endpoint: &Endpoint,
-    frame: &Frame,
-    headers: Option<&HeaderMap>,
-    cancel: CancellationToken,
-) -> Ctx {
-    let mut ctx = hub.ctx_until(&endpoint.tenant, LIMIT, cancel);
+fn context(hub: &Hub, endpoint: &Endpoint, frame: &Frame, headers: Option<&HeaderMap>) -> Ctx {
+    let mut ctx = hub.ctx(&endpoint.tenant, LIMIT);
     let meta = &frame.params.meta;
     let given = frame.text(meta.traceparent).map(std::borrow::Cow::into_owned);
     let given = given.or_else(|| headers?.get("traceparent")?.to_str().ok().map(Into::into));
@@ -84,12 +72,28 @@ fn context(
     ctx
 }
 
+thread_local! {
+    /// The implementation object read last, and the name in it: a client sends it with every request.
+    static LAST_CLIENT: RefCell<(Vec<u8>, Option<Arc<str>>)> = const { RefCell::new((Vec::new(), None)) };
+}
+
 /// `name` in an implementation object.
 pub fn client_name(frame: &Frame, info: crate::scan::Span) -> Option<Arc<str>> {
     let raw = frame.raw(info);
+    LAST_CLIENT.with_borrow_mut(|(text, name)| {
+        if *text != *raw {
+            *name = name_in(&raw);
+            // Longer ones are read anew each time.
+            raw[..raw.len().min(1024)].clone_into(text);
+        }
+        name.clone()
+    })
+}
+
+fn name_in(raw: &[u8]) -> Option<Arc<str>> {
     let mut name = crate::scan::Span::default();
     if raw.first() == Some(&b'{') {
-        let _ = Scanner::new(&raw).object(|s, key| {
+        let _ = Scanner::new(raw).object(|s, key| {
             let value = s.value()?;
             if key == "name" {
                 name = value;
@@ -97,7 +101,7 @@ pub fn client_name(frame: &Frame, info: crate::scan::Span) -> Option<Arc<str>> {
             Ok(())
         });
     }
-    let name = unquoted(name.of(&raw))?;
+    let name = unquoted(name.of(raw))?;
     let end = name.char_indices().nth(CLIENT_NAME_MAX).map_or(name.len(), |(at, _)| at);
     Some(name[..end].into())
 }
@@ -189,7 +193,7 @@ async fn dispatch(
     if let Some(routed) = Routed::parse(method) {
         let lookup = |name: &str| headers?.get(name)?.to_str().ok().map(Into::into);
         let lookup: Option<call::HeaderLookup<'_>> = headers.map(|_| &lookup as _);
-        return match call::begin(endpoint, ctx, Client::Modern, routed, frame, lookup).await {
+        return match call::begin(endpoint, ctx, Client::Modern, routed, frame, lookup) {
             Ok(call) => relay(call).await,
             Err(refusal) => Reply::refused(&refusal, &id, false),
         };
@@ -210,7 +214,7 @@ async fn dispatch(
             op.end(Outcome::Ok);
             reply
         }
-        "subscriptions/listen" => listen::open(hub, endpoint, &ctx, &frame).await,
+        "subscriptions/listen" => Box::pin(listen::open(hub, endpoint, &ctx, &frame)).await,
         _ => {
             let refusal = Refusal::method(method);
             refusal.record(&mut ctx.begin(RecordKind::Mcp(known(method))));

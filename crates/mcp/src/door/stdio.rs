@@ -179,7 +179,7 @@ impl Connection {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), cancel.clone());
         tasks.spawn(async move {
             let work = async {
-                let reply = modern::answer(&this.hub, &this.endpoint, frame, None, cancel.clone()).await;
+                let reply = modern::answer(&this.hub, &this.endpoint, frame, None).await;
                 this.send_all(reply).await;
             };
             // Cancelling is dropping: whatever is under way is given up, and nothing more is sent.

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use futures_util::TryFutureExt;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Uri};
 use http_body::{Body, Frame as BodyFrame, SizeHint};
 use http_body_util::BodyExt;
@@ -75,8 +76,10 @@ pub struct Remote {
     pool: Arc<Pool>,
     path: Uri,
     headers: HeaderMap,
-    /// The same with those of the modern era, which are filled in for each request.
+    /// The same with those of the modern era, which are filled in for each request, see [`filled`].
     modern: HeaderMap,
+    /// The same with those of a session.
+    session: HeaderMap,
     limit: usize,
     events: mpsc::Sender<Event>,
     next: AtomicU64,
@@ -138,16 +141,23 @@ impl Remote {
         events: mpsc::Sender<Event>,
     ) -> Self {
         let pool = Pool::new(connector, uri);
-        let mut headers = extra;
+        // Seven at most come with each request.
+        let mut headers = HeaderMap::with_capacity(extra.len() + 7);
+        headers.extend(extra);
         headers.entry(HOST).or_insert_with(|| pool.host());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        let mut modern = headers.clone();
+        let (mut modern, mut session) = (headers.clone(), headers.clone());
         modern.insert(PROTOCOL_VERSION, HeaderValue::from_static(Revision::MODERN.text()));
-        modern.insert(MCP_METHOD, HeaderValue::from_static(""));
-        modern.insert(MCP_NAME, HeaderValue::from_static(""));
+        for name in [MCP_METHOD, MCP_NAME, CONTENT_LENGTH] {
+            modern.insert(name, HeaderValue::from_static(""));
+        }
+        for name in [PROTOCOL_VERSION, SESSION_ID, CONTENT_LENGTH] {
+            session.insert(name, HeaderValue::from_static(""));
+        }
         Self {
             modern,
+            session,
             pool,
             path: path_of(uri),
             headers,
@@ -210,31 +220,36 @@ impl Remote {
     /// Sends a request and reads the head of its answer. A forgotten session is opened again, once: with
     /// 404 the server has not looked at the request, so sending it again is safe.
     pub async fn send(self: &Arc<Self>, request: Request) -> Result<Answering> {
-        let era = self.era();
-        let session = request.session.clone();
-        let Some(session) = session else {
-            let headers = match era {
+        let Some(session) = request.session.clone() else {
+            let headers = match self.era() {
                 Era::Legacy => self.headers.clone(),
                 Era::Modern => self.modern_headers(&request)?,
             };
             let response = self.post(headers, request.text).await?;
             return Answering::new(self.clone(), request.id, None, response);
         };
-        let mut headers = self.headers.clone();
-        let used = self.session_headers(&session, &mut headers).await?;
+        let (headers, used) = self.session_headers(&session).await?;
         let mut response = self.post(headers, request.text.clone()).await?;
         if response.status() == StatusCode::NOT_FOUND {
             drop(response);
-            Box::pin(self.reopen(&session, used.id.as_ref())).await?;
-            let mut headers = self.headers.clone();
-            self.session_headers(&session, &mut headers).await?;
-            response = self.post(headers, request.text).await?;
+            response = Box::pin(self.send_anew(&session, &used, request.text)).await?;
         }
         Answering::new(self.clone(), request.id, Some(session), response)
     }
 
+    async fn send_anew(
+        self: &Arc<Self>,
+        session: &Arc<RemoteSession>,
+        used: &SessionState,
+        text: Parts,
+    ) -> Result<Response<Reading>> {
+        self.reopen(session, used.id.as_ref()).await?;
+        let (headers, _) = self.session_headers(session).await?;
+        self.post(headers, text).await
+    }
+
     fn modern_headers(&self, request: &Request) -> Result<HeaderMap> {
-        let mut headers = self.modern.clone();
+        let mut headers = filled(&self.modern);
         let bad = || Error::caller(Code::InvalidArguments, "a name or argument cannot be sent as a header");
         let method = match &request.method {
             Cow::Borrowed(method) => HeaderValue::from_static(method),
@@ -268,10 +283,9 @@ impl Remote {
 
     /// Opens the stream of a legacy session on which the server speaks unasked; nothing where it has none.
     pub async fn listen(self: &Arc<Self>, session: &Arc<RemoteSession>) -> Result<Option<Answering>> {
-        let mut headers = self.headers.clone();
+        let (mut headers, _) = self.session_headers(session).await?;
         headers.remove(CONTENT_TYPE);
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        self.session_headers(session, &mut headers).await?;
         let response = self.request(Method::GET, headers, Payload::default()).await?;
         if !response.status().is_success() {
             return Ok(None);
@@ -291,18 +305,19 @@ impl Remote {
         let _ = self.request(Method::DELETE, headers, Payload::default()).await;
     }
 
+    /// The headers of a request in a session, and what they say of it.
     async fn session_headers(
         self: &Arc<Self>,
         session: &Arc<RemoteSession>,
-        headers: &mut HeaderMap,
-    ) -> Result<Arc<SessionState>> {
+    ) -> Result<(HeaderMap, Arc<SessionState>)> {
         if !session.is_open() {
             Box::pin(self.reopen(session, None)).await?;
         }
+        let mut headers = filled(&self.session);
         let state = session.state.load_full();
-        put(headers, &SESSION_ID, state.id.as_ref());
-        put(headers, &PROTOCOL_VERSION, state.version.as_ref());
-        Ok(state)
+        put(&mut headers, &SESSION_ID, state.id.as_ref());
+        put(&mut headers, &PROTOCOL_VERSION, state.version.as_ref());
+        Ok((headers, state))
     }
 
     /// Makes the handshake of a session, unless somebody else has made it meanwhile.
@@ -342,31 +357,51 @@ impl Remote {
         }
     }
 
-    async fn post(&self, headers: HeaderMap, text: Parts) -> Result<Response<Reading>> {
-        self.request(Method::POST, headers, text.into()).await
+    fn post(
+        &self,
+        headers: HeaderMap,
+        text: Parts,
+    ) -> impl Future<Output = Result<Response<Reading>>> + Send + '_ {
+        self.request(Method::POST, headers, text.into())
     }
 
-    async fn request(&self, method: Method, headers: HeaderMap, body: Payload) -> Result<Response<Reading>> {
+    fn request(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Payload,
+    ) -> impl Future<Output = Result<Response<Reading>>> + Send + '_ {
         let mut request = http::Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = self.path.clone();
         *request.headers_mut() = headers;
-        self.pool.send(request).await.map_err(|failure| match failure {
-            Failure::Broken(_) => {
-                Error::upstream(Code::UpstreamDown, "the connection to the server broke").inside(failure)
-            }
+        self.pool.send(request).map_err(|failure| self.failed(failure))
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        let text = match failure {
+            Failure::Broken(_) => "the connection to the server broke",
             Failure::Connect(_) => {
                 // Nobody listens there: the supervision takes over, so that further calls fail at once.
                 let _ = self.events.try_send(Event::Closed);
-                Error::upstream(Code::UpstreamDown, "could not connect to the server").inside(failure)
+                "could not connect to the server"
             }
-        })
+        };
+        Error::upstream(Code::UpstreamDown, text).inside(failure)
     }
 }
 
 /// What of a URL stands in the first line of a request.
 pub fn path_of(url: &Uri) -> Uri {
     url.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
+}
+
+/// A copy of a template, for one request. The template has a `Content-Length` so that the copy has room for
+/// the one that hyper adds: growing would move everything.
+fn filled(template: &HeaderMap) -> HeaderMap {
+    let mut headers = template.clone();
+    headers.remove(CONTENT_LENGTH);
+    headers
 }
 
 fn put(headers: &mut HeaderMap, name: &HeaderName, value: Option<&HeaderValue>) {

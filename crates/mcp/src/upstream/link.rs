@@ -61,7 +61,7 @@ impl Link {
     pub async fn send(&self, request: Request) -> Result<Exchange> {
         match self {
             Link::Stdio(pipe) => pipe.send(request).await.map(Exchange::Stdio),
-            Link::Http(remote) => Box::pin(remote.send(request)).await.map(Exchange::Http),
+            Link::Http(remote) => remote.send(request).await.map(Exchange::Http),
             Link::Local(local) => Ok(Exchange::Local(local.send(request))),
         }
     }

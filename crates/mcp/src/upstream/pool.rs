@@ -4,7 +4,7 @@
 
 use std::error::Error as StdError;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use http::header::HOST;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body::{Body, Frame as BodyFrame, SizeHint};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -121,21 +122,28 @@ impl Pool {
     /// Sends a request, whose URI is a path, and reads the head of its answer. On a connection that had
     /// been closed before it could be used, another one is tried; what may have reached the server is
     /// never sent twice.
-    pub async fn send(self: &Arc<Self>, mut request: Request<Payload>) -> Result<Response<Reading>, Failure> {
+    ///
+    /// Not an `async fn`: that would have room for the request twice, and so would each one around it.
+    pub fn send(
+        self: &Arc<Self>,
+        mut request: Request<Payload>,
+    ) -> impl Future<Output = Result<Response<Reading>, Failure>> + Send + '_ {
         request.headers_mut().entry(HOST).or_insert_with(|| self.host.clone());
-        while let Some(mut wire) = self.take() {
-            match wire.send(request).await {
-                Ok(response) => return Ok(self.reading(wire, response)),
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(Failure::Broken(failed.into_error())),
-                },
+        async move {
+            while let Some(mut wire) = self.take() {
+                match wire.send(request).await {
+                    Ok(response) => return Ok(self.reading(wire, response)),
+                    Err(mut failed) => match failed.take_message() {
+                        Some(unsent) => request = unsent,
+                        None => return Err(Failure::Broken(failed.into_error())),
+                    },
+                }
             }
-        }
-        let mut wire = self.connect().await?;
-        match wire.send(request).await {
-            Ok(response) => Ok(self.reading(wire, response)),
-            Err(failed) => Err(Failure::Broken(failed.into_error())),
+            let mut wire = Box::pin(self.connect()).await?;
+            match wire.send(request).await {
+                Ok(response) => Ok(self.reading(wire, response)),
+                Err(failed) => Err(Failure::Broken(failed.into_error())),
+            }
         }
     }
 
@@ -149,11 +157,12 @@ impl Pool {
         Ok(Box::new(Wire { sender, connection: Some(connection), since: Instant::now() }))
     }
 
-    /// The connection used last that still works.
+    /// The connection used last. That its server has closed it meanwhile shows when it is used: it is read
+    /// from before it is written to, and then the request comes back unsent.
     fn take(&self) -> Option<Box<Wire>> {
         loop {
-            let mut wire = self.idle().wires.pop()?;
-            if wire.is_idle() && wire.since.elapsed() < IDLE {
+            let wire = self.idle().wires.pop()?;
+            if wire.since.elapsed() < IDLE {
                 return Some(wire);
             }
         }
@@ -223,13 +232,13 @@ impl Wire {
         self.connection.is_some() && self.sender.is_ready()
     }
 
-    async fn send(
+    fn send(
         &mut self,
         request: Request<Payload>,
-    ) -> Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<Payload>>> {
-        let mut response = pin!(tokio::task::unconstrained(self.sender.try_send_request(request)));
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Payload>>>> + Send + '_ {
+        let mut response = Box::pin(tokio::task::unconstrained(self.sender.try_send_request(request)));
         let connection = &mut self.connection;
-        poll_fn(|cx| {
+        poll_fn(move |cx| {
             if let Some(driven) = connection
                 && Pin::new(driven).poll(cx).is_ready()
             {
@@ -237,7 +246,6 @@ impl Wire {
             }
             response.as_mut().poll(&mut without_waker())
         })
-        .await
     }
 }
 

@@ -19,8 +19,9 @@ pub(crate) struct Steady<F> {
     waker: Waker,
 }
 
+/// Wakes a [`Steady`] future. A ring while it is being polled makes it be polled once more.
 #[derive(Default)]
-struct Bell {
+pub(crate) struct Bell {
     task: AtomicWaker,
     polling: AtomicBool,
     rung: AtomicBool,
@@ -40,8 +41,8 @@ impl Wake for Bell {
 }
 
 impl<F> Steady<F> {
-    pub(crate) fn new(future: F) -> Self {
-        let bell = Arc::<Bell>::default();
+    /// The future, and the bell that others may ring.
+    pub(crate) fn new(future: F, bell: Arc<Bell>) -> Self {
         Self { future: Box::pin(future), waker: bell.clone().into(), bell }
     }
 
@@ -95,14 +96,15 @@ mod tests {
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let mut polled = 0;
         let ready = {
-            let mut steady = Steady::new(poll_fn(|cx| {
+            let future = poll_fn(|cx| {
                 polled += 1;
                 if polled > wakes_itself {
                     return Poll::Ready(());
                 }
                 cx.waker().wake_by_ref();
                 Poll::Pending
-            }));
+            });
+            let mut steady = Steady::new(future, Arc::default());
             let waker = count.clone().into();
             Pin::new(&mut steady).poll(&mut Context::from_waker(&waker)).is_ready()
         };
@@ -122,16 +124,12 @@ mod tests {
     #[test]
     fn a_wake_from_elsewhere_reaches_the_task() {
         let count = Arc::new(Count(AtomicUsize::new(0)));
-        let seen = Arc::new(std::sync::Mutex::new(None));
-        let keep = seen.clone();
-        let mut steady = Steady::new(poll_fn(move |cx| {
-            *keep.lock().unwrap() = Some(cx.waker().clone());
-            Poll::<()>::Pending
-        }));
+        let bell = Arc::<Bell>::default();
+        let mut steady = Steady::new(std::future::pending::<()>(), bell.clone());
         let waker = count.clone().into();
         assert!(Pin::new(&mut steady).poll(&mut Context::from_waker(&waker)).is_pending());
         assert_eq!(count.0.load(Ordering::SeqCst), 0);
-        seen.lock().unwrap().take().unwrap().wake();
+        bell.wake();
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
     }
 }
