@@ -176,13 +176,21 @@ impl RequestId {
     }
 }
 
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Written by hand, since every call has a log line.
+impl RequestId {
+    /// Appends it to a text. By hand, since every call has a log line and the formatter takes longer.
+    pub fn append_to(self, out: &mut String) {
         let mut text = *b"r................";
         let digits = (16 - self.0.leading_zeros() as usize / 4).max(1);
         hex(&mut text[1..=digits], self.0);
-        f.write_str(std::str::from_utf8(&text[..=digits]).map_err(|_| fmt::Error)?)
+        out.push_str(std::str::from_utf8(&text[..=digits]).unwrap_or_default());
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.append_to(&mut text);
+        f.write_str(&text)
     }
 }
 

@@ -225,7 +225,7 @@ impl Call {
             id,
             method: self.route.method.method().into(),
             text,
-            name: (self.route.method != Routed::Complete).then(|| self.route.key.to_string()),
+            name: (self.route.method != Routed::Complete).then(|| self.route.key.clone()),
             headers: self.mirrored.clone(),
             asker: match &self.client {
                 Client::Legacy(session) if era == Era::Legacy => Some(session.number),

@@ -5,6 +5,7 @@ mod parts;
 mod reader;
 
 use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 
 use bytes::Bytes;
 
@@ -12,9 +13,27 @@ use crate::scan::{Fault, Scanner, Span, unquoted};
 pub use parts::{Edits, Parts};
 pub use reader::Reader;
 
-/// One message.
+/// One message. It goes from hand to hand on its way, so it is one pointer.
 #[derive(Debug, Clone, Default)]
-pub struct Frame {
+pub struct Frame(Box<Message>);
+
+impl Deref for Frame {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.0
+    }
+}
+
+impl DerefMut for Frame {
+    fn deref_mut(&mut self) -> &mut Message {
+        &mut self.0
+    }
+}
+
+/// What a frame knows of its message.
+#[derive(Debug, Clone, Default)]
+pub struct Message {
     /// The text.
     pub parts: Parts,
     /// `id`, as written. Absent on notifications, and on errors to what could not be read.
@@ -121,7 +140,9 @@ impl Frame {
         reader.feed(bytes)?;
         reader.finish()
     }
+}
 
+impl Message {
     /// What kind of message it is.
     pub fn kind(&self) -> Kind {
         match (self.method.is_some(), self.id.is_some()) {

@@ -1,6 +1,8 @@
 //! Arguments mirrored into HTTP headers, `Mcp-Param-*` (specification 2026-07-28, transports, header
 //! mirroring): which ones a tool's schema asks for, their text, and the comparison with what came.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -85,11 +87,11 @@ pub fn encode(text: &str) -> String {
 }
 
 /// The text that a header stands for; nothing where its base64 is malformed.
-pub fn decode(header: &str) -> Option<String> {
+pub fn decode(header: &str) -> Option<Cow<'_, str>> {
     let header = header.trim_matches([' ', '\t']);
     match header.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
-        Some(inner) => String::from_utf8(STANDARD.decode(inner).ok()?).ok(),
-        None => Some(header.to_owned()),
+        Some(inner) => String::from_utf8(STANDARD.decode(inner).ok()?).ok().map(Cow::Owned),
+        None => Some(Cow::Borrowed(header)),
     }
 }
 

@@ -59,7 +59,7 @@ pub struct Route {
     /// Where the client's name for it stands in the request.
     pub span: Span,
     /// What the client calls it.
-    pub asked: String,
+    pub asked: Arc<str>,
     /// Further servers that may own a URI that nobody lists.
     pub others: Vec<Target>,
 }
@@ -68,21 +68,22 @@ impl Route {
     /// Finds the way.
     pub fn find(endpoint: &Endpoint, method: Routed, frame: &Frame) -> Result<Self, Refusal> {
         let (span, kind) = object(method, frame)?;
-        let Some(asked) = frame.text(span).map(std::borrow::Cow::into_owned) else {
+        let Some(asked) = frame.text(span).map(Arc::<str>::from) else {
             return Err(Refusal::new(
                 INVALID_PARAMS,
                 format!("{}: \"{}\" must be a string", method.method(), kind.key()),
             ));
         };
-        let mut targets = match &endpoint.server {
-            Some(server) => vec![Target { server: server.clone(), key: asked.as_str().into() }],
-            None => targets(endpoint, kind, &asked),
-        };
-        if targets.is_empty() {
+        if let Some(server) = &endpoint.server {
+            let (server, key) = (server.clone(), asked.clone());
+            return Ok(Self { method, server, key, span, asked, others: Vec::new() });
+        }
+        let mut others = targets(endpoint, kind, &asked);
+        if others.is_empty() {
             return Err(unknown(kind, &asked));
         }
-        let first = targets.remove(0);
-        Ok(Self { method, server: first.server, key: first.key, span, asked, others: targets })
+        let Target { server, key } = others.remove(0);
+        Ok(Self { method, server, key, span, asked, others })
     }
 
     /// The change of the request that names the object as its server does.

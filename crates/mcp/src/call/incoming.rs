@@ -83,7 +83,7 @@ fn number(frame: &Frame) -> Option<i32> {
 
 /// The contents of a resource that was read by another URI than its own carry that other URI.
 fn rewrite_contents(answer: &Answer<'_>, edits: &mut Edits) {
-    let asked = Value::from(answer.route.asked.as_str()).to_string();
+    let asked = Value::from(&*answer.route.asked).to_string();
     let text = answer.frame.parts.clone().whole();
     let _ = Scanner::at(&text, answer.frame.result.contents).array(|s| {
         each_uri(s, &mut |span| {

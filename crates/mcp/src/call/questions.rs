@@ -116,7 +116,7 @@ async fn follow(session: &Arc<Session>, live: &Live, remote: &Arc<Remote>, own: 
                 None if frame.method_name() == "notifications/message" => {
                     let level = frame.text(frame.params.level).and_then(|text| Level::parse(&text));
                     if level >= session.level() {
-                        session.send(frame.parts);
+                        session.send(frame.parts.clone());
                     }
                 }
                 None => {}

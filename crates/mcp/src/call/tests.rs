@@ -39,7 +39,7 @@ fn route(frame: &Frame, key: &str) -> Route {
         server: ServerName::new("s").unwrap(),
         key: key.into(),
         span: frame.params.name,
-        asked: frame.text(frame.params.name).unwrap().into_owned(),
+        asked: frame.text(frame.params.name).unwrap().into(),
         others: Vec::new(),
     }
 }

@@ -187,7 +187,6 @@ where
 }
 
 /// What a body holds.
-#[allow(clippy::large_enum_variant, reason = "it lives for one step, and a message is what nearly all hold")]
 enum Got {
     Message(Frame),
     Batch(Bytes),

@@ -116,6 +116,17 @@ impl Parts {
         }
     }
 
+    /// The first part, and the others in order. Mostly there is one, and then nothing is allocated.
+    pub fn split_first(self) -> (Option<Bytes>, std::vec::IntoIter<Bytes>) {
+        match self.0 {
+            Repr::One(one) => (Some(one), Vec::new().into_iter()),
+            Repr::Many(many) => {
+                let mut rest = many.into_iter();
+                (rest.next(), rest)
+            }
+        }
+    }
+
     /// The parts, in order.
     pub fn into_vec(self) -> Vec<Bytes> {
         match self.0 {

@@ -66,7 +66,7 @@ fn a_message_that_comes_byte_by_byte_is_kept_in_few_parts() {
     }
     let frame = reader.finish().unwrap();
     assert!(frame.parts.iter().count() <= 2);
-    assert_eq!(frame.parts.whole(), text);
+    assert_eq!(frame.parts.clone().whole(), text);
 }
 
 /// Messages of every kind, and some that are none. A tilde becomes text that is hard to step over.
@@ -87,7 +87,7 @@ const MESSAGES: [&str; 12] = [
 
 /// Everything that is read from a message.
 fn seen(frame: &Frame) -> String {
-    format!("{:?}", Frame { parts: Parts::one(frame.parts.clone().whole()), ..frame.clone() })
+    format!("{:?}", Message { parts: Parts::one(frame.parts.clone().whole()), ..Message::clone(frame) })
 }
 
 proptest! {

@@ -2,7 +2,6 @@
 //! caller's is copied: no credential, cookie or session of one side ever reaches the other.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -39,13 +38,16 @@ pub const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// A body in parts.
 #[derive(Debug, Default)]
 pub struct Payload {
-    parts: VecDeque<Bytes>,
+    next: Option<Bytes>,
+    rest: std::vec::IntoIter<Bytes>,
     left: u64,
 }
 
 impl From<Parts> for Payload {
     fn from(parts: Parts) -> Self {
-        Self { left: parts.len() as u64, parts: parts.into_vec().into() }
+        let left = parts.len() as u64;
+        let (next, rest) = parts.split_first();
+        Self { next, rest, left }
     }
 }
 
@@ -57,13 +59,14 @@ impl Body for Payload {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyFrame<Bytes>, Self::Error>>> {
-        let part = self.parts.pop_front();
+        let rest = self.rest.next();
+        let part = std::mem::replace(&mut self.next, rest);
         self.left -= part.as_ref().map_or(0, Bytes::len) as u64;
         Poll::Ready(part.map(|part| Ok(BodyFrame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.parts.is_empty()
+        self.next.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -25,7 +25,7 @@ pub struct Request {
     /// The message.
     pub text: Parts,
     /// The name or URI in it, as the server knows it: mirrored into a header on modern HTTP.
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// More mirrored headers.
     pub headers: Vec<(String, String)>,
     /// The client session that can be asked questions meanwhile.

@@ -111,8 +111,8 @@ fn text(out: &mut String, clock: &mut Clock, record: &Record) {
     out.push_str(" out=");
     number(out, record.bytes_out, 1);
     member(out, " caller=", &record.caller);
-    // Writing into a string cannot fail.
-    let _ = write!(out, " id={}", record.request);
+    out.push_str(" id=");
+    record.request.append_to(out);
     record.detail.iter().for_each(|detail| quoted(out, " detail=", detail));
     out.push('\n');
 }
@@ -142,6 +142,7 @@ fn quoted(out: &mut String, key: &str, value: &str) {
         out.push_str(value);
         out.push('"');
     } else {
+        // Writing into a string cannot fail.
         let _ = write!(out, "{value:?}");
     }
 }
