@@ -6,18 +6,19 @@ const require = createRequire(new URL('../npm/package.json', import.meta.url));
 export const load = require;
 
 const USAGE = `usage: CLIENT (--url URL | --stdio CMD ARGS...) [--call NAME JSON]... [--era auto|modern|legacy]
-              [--header 'Name: value']... [--answer-questions] [--progress]
+              [--transport http|sse|websocket] [--header 'Name: value']... [--answer-questions] [--progress]
 --stdio takes the rest of the line, so it comes last.`;
 
 /** Parses the command line; all clients take the same. */
 export function parse(argv = process.argv.slice(2)) {
-  const args = { calls: [], headers: {}, era: 'auto', answer: false, progress: false };
+  const args = { calls: [], headers: {}, era: 'auto', transport: 'http', answer: false, progress: false };
   const rest = [...argv];
   while (rest.length > 0) {
     const flag = rest.shift();
     if (flag === '--url') args.url = rest.shift();
     else if (flag === '--call') args.calls.push({ name: rest.shift(), arguments: JSON.parse(rest.shift() ?? '{}') });
     else if (flag === '--era') args.era = rest.shift();
+    else if (flag === '--transport') args.transport = rest.shift();
     else if (flag === '--header') {
       const [name, ...value] = rest.shift().split(':');
       args.headers[name.trim()] = value.join(':').trim();

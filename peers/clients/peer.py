@@ -16,11 +16,12 @@ def parse() -> argparse.Namespace:
     """The command line; all clients take the same."""
     parser = argparse.ArgumentParser()
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--url", help="Streamable HTTP endpoint")
+    where.add_argument("--url", help="where the server is")
     where.add_argument("--stdio", nargs=argparse.REMAINDER, help="command and its arguments; comes last")
     parser.add_argument("--call", nargs=2, action="append", default=[], metavar=("NAME", "JSON"))
     parser.add_argument("--header", action="append", default=[], metavar="'Name: value'")
     parser.add_argument("--era", choices=["auto", "modern", "legacy"], default="auto")
+    parser.add_argument("--transport", choices=["http", "sse"], default="http")
     parser.add_argument("--answer-questions", action="store_true", dest="answer")
     parser.add_argument("--progress", action="store_true")
     args = parser.parse_args()

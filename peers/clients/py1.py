@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import httpx
 from mcp import ClientSession, StdioServerParameters, types
+from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -17,7 +18,10 @@ TIMEOUT = timedelta(seconds=60)
 
 @asynccontextmanager
 async def streams(args):
-    if args.url:
+    if args.transport == "sse":
+        async with sse_client(args.url, headers=args.headers) as (read, write):
+            yield read, write
+    elif args.url:
         async with httpx.AsyncClient(headers=args.headers, timeout=60, follow_redirects=True) as http:
             async with streamable_http_client(args.url, http_client=http) as (read, write, _):
                 yield read, write

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx2
 import mcp_types as types
 from mcp import Client
+from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -14,6 +15,8 @@ MODES = {"auto": "auto", "legacy": "legacy", "modern": "2026-07-28"}
 
 
 def transport(args):
+    if args.transport == "sse":
+        return sse_client(args.url, headers=args.headers)
     if args.url:
         return streamable_http_client(args.url, http_client=httpx2.AsyncClient(headers=args.headers, timeout=60))
     server = StdioServerParameters(command=args.stdio[0], args=args.stdio[1:])

@@ -4,9 +4,20 @@ import { ANSWERS, answerTo, callAll, load, main } from './peer.mjs';
 const { Client } = load('@modelcontextprotocol/sdk/client/index.js');
 const { StreamableHTTPClientTransport } = load('@modelcontextprotocol/sdk/client/streamableHttp.js');
 const { StdioClientTransport } = load('@modelcontextprotocol/sdk/client/stdio.js');
+const { SSEClientTransport } = load('@modelcontextprotocol/sdk/client/sse.js');
+const { WebSocketClientTransport } = load('@modelcontextprotocol/sdk/client/websocket.js');
 const types = load('@modelcontextprotocol/sdk/types.js');
 
 const REQUESTS = [types.ElicitRequestSchema, types.CreateMessageRequestSchema, types.ListRootsRequestSchema];
+
+/** The way to a URL. */
+function over(args) {
+  const url = new URL(args.url);
+  const requestInit = { headers: args.headers };
+  if (args.transport === 'sse') return new SSEClientTransport(url, { requestInit });
+  if (args.transport === 'websocket') return new WebSocketClientTransport(url);
+  return new StreamableHTTPClientTransport(url, { requestInit });
+}
 
 /** All pages of a list. */
 async function all(list, key) {
@@ -31,7 +42,7 @@ await main('ts1', async (args) => {
     });
   }
   const transport = args.url
-    ? new StreamableHTTPClientTransport(new URL(args.url), { requestInit: { headers: args.headers } })
+    ? over(args)
     : new StdioClientTransport({ ...args.stdio, stderr: 'ignore' });
   // The SDK tells the transport the version and nobody else.
   let protocolVersion;

@@ -2,7 +2,7 @@
 // probes with `server/discover`.
 import { ANSWERS, answerTo, callAll, load, main } from './peer.mjs';
 
-const { Client, StreamableHTTPClientTransport } = load('@modelcontextprotocol/client');
+const { Client, SSEClientTransport, StreamableHTTPClientTransport } = load('@modelcontextprotocol/client');
 const { StdioClientTransport } = load('@modelcontextprotocol/client/stdio');
 
 const MODES = { auto: 'auto', legacy: 'legacy', modern: { pin: '2026-07-28' } };
@@ -18,8 +18,9 @@ await main('ts2', async (args) => {
       return answerTo(method, params);
     });
   }
+  const Transport = args.transport === 'sse' ? SSEClientTransport : StreamableHTTPClientTransport;
   const transport = args.url
-    ? new StreamableHTTPClientTransport(new URL(args.url), { requestInit: { headers: args.headers } })
+    ? new Transport(new URL(args.url), { requestInit: { headers: args.headers } })
     : new StdioClientTransport({ ...args.stdio, stderr: 'ignore' });
   await client.connect(transport);
   const can = client.getServerCapabilities();

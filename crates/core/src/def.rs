@@ -110,16 +110,34 @@ pub enum Transport {
     Stdio,
     /// Streamable HTTP, both eras.
     Http,
+    /// HTTP+SSE, of 2024-11-05: a stream of events down, posts up.
+    Sse,
+    /// Newline-delimited messages over TCP.
+    Tcp,
+    /// A WebSocket, one message a frame.
+    Websocket,
     /// A server inside this process.
     Builtin,
 }
 
 impl Transport {
+    /// The one that an address stands for.
+    pub fn of_url(url: &str) -> Self {
+        match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
+            Some("tcp") => Transport::Tcp,
+            Some("ws" | "wss") => Transport::Websocket,
+            _ => Transport::Http,
+        }
+    }
+
     /// As written in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Transport::Stdio => "stdio",
             Transport::Http => "http",
+            Transport::Sse => "sse",
+            Transport::Tcp => "tcp",
+            Transport::Websocket => "websocket",
             Transport::Builtin => "builtin",
         }
     }
@@ -189,7 +207,8 @@ pub struct ServerDef {
     /// A label for people and lists, such as `database`.
     #[serde(rename = "type", default)]
     pub label: Option<String>,
-    /// How to reach it. Left out, it follows from `command`, `url` or `builtin`.
+    /// How to reach it. Left out, it follows from `command`, `url` or `builtin`; behind an `http` address
+    /// Streamable HTTP is tried first, then HTTP+SSE.
     #[serde(default)]
     pub transport: Option<Transport>,
     /// Which built-in server (`builtin`).
@@ -210,12 +229,15 @@ pub struct ServerDef {
     /// Its environment, beside the tenant's (`stdio`).
     #[serde(default)]
     pub env: BTreeMap<String, Secret>,
-    /// Its address (`http`).
+    /// Its address (`http`, `sse`, `websocket`: `ws://host/path`, `tcp`: `tcp://host:port`).
     #[serde(default)]
     pub url: Option<String>,
-    /// Headers on every request to it (`http`).
+    /// Headers on every request to it (`http`, `sse`, `websocket`).
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
+    /// Shown to the server before anything else (`tcp`).
+    #[serde(default)]
+    pub token: Option<Secret>,
     /// Protocol era to speak with it.
     #[serde(default)]
     pub era: EraDef,
@@ -251,7 +273,7 @@ impl ServerDef {
         self.transport.or(match (&self.builtin, &self.command, &self.url) {
             (Some(_), None, None) => Some(Transport::Builtin),
             (None, Some(_), None) => Some(Transport::Stdio),
-            (None, None, Some(_)) => Some(Transport::Http),
+            (None, None, Some(url)) => Some(Transport::of_url(url)),
             _ => None,
         })
     }

@@ -1,11 +1,15 @@
 //! Where clients come in. A door knows a transport; what a request means is decided once for all doors, in
 //! `modern` and `legacy`.
 
+pub mod duplex;
 pub mod http;
 pub mod legacy;
 mod listen;
 pub mod modern;
+pub mod sse;
 pub mod stdio;
+pub mod tcp;
+pub mod websocket;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use puerto_core::def::Capability;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Part};
 use crate::cursor::Seal;
+use crate::door::sse::Streams;
 use crate::names;
 use crate::offer::Offer;
 use crate::session::{Session, Sessions};
@@ -64,6 +65,8 @@ pub struct Hub {
     pub tenants: BTreeMap<TenantId, Arc<Tenant>>,
     /// Legacy sessions with clients.
     pub sessions: Sessions,
+    /// Streams of clients that speak HTTP+SSE.
+    pub streams: Streams,
     /// Seals cursors.
     pub seal: Seal,
     /// Ends streams and takes in nothing new; calls in flight go on.
@@ -91,6 +94,11 @@ impl Endpoint {
             .upstreams
             .values()
             .filter(move |up| up.def.enabled && server.is_none_or(|s| *s == up.name))
+    }
+
+    /// Whether it is the same place as another.
+    pub fn is(&self, other: &Self) -> bool {
+        self.tenant.view.id == other.tenant.view.id && self.server == other.server
     }
 
     /// The catalog of its tenant.
@@ -151,6 +159,7 @@ impl Hub {
             },
             tenants,
             sessions: Sessions::new(gateway.max_sessions, Duration::from_secs(gateway.session_idle_timeout)),
+            streams: Streams::default(),
             seal: Seal::new(build.cursor_key),
             draining: CancellationToken::new(),
             stopping: stopping.clone(),

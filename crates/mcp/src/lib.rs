@@ -12,6 +12,7 @@ pub mod era;
 pub mod frame;
 pub mod headers;
 pub mod hub;
+pub mod lines;
 pub mod list;
 pub mod names;
 pub mod offer;

@@ -261,15 +261,11 @@ impl Sessions {
         server: Option<ServerName>,
         handshake: Handshake,
     ) -> Result<Arc<Session>> {
-        let mut random = [0u8; 24];
-        getrandom::fill(&mut random).map_err(|cause| {
-            Error::hub(Code::Internal, "no randomness for a session id")
-                .inside(std::io::Error::other(cause.to_string()))
-        })?;
+        let id = fresh_id()?;
         let (outbox, inbox) = mpsc::channel(OUTBOX);
         let session = Arc::new(Session {
             number: self.next.fetch_add(1, Ordering::Relaxed),
-            id: URL_SAFE_NO_PAD.encode(random),
+            id,
             tenant,
             server,
             handshake,
@@ -316,4 +312,14 @@ impl Sessions {
     pub fn count(&self) -> usize {
         self.open.read().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+/// An id that nobody can guess.
+pub(crate) fn fresh_id() -> Result<String> {
+    let mut random = [0u8; 24];
+    getrandom::fill(&mut random).map_err(|cause| {
+        Error::hub(Code::Internal, "no randomness for a session id")
+            .inside(std::io::Error::other(cause.to_string()))
+    })?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
 }

@@ -1,5 +1,7 @@
-//! Server-sent events, both ways (WHATWG HTML, 9.2). Only what MCP uses: data; an event with empty data
-//! primes a stream and carries no message.
+//! Server-sent events, both ways (WHATWG HTML, 9.2). An event with empty data primes a stream and carries
+//! no message.
+
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -30,30 +32,95 @@ pub struct Decoder {
     /// Bytes of data in the event under way.
     size: usize,
     limit: usize,
+    /// The event's name was that of one which has ended.
+    ended: bool,
+    name: Vec<u8>,
+    last_id: Vec<u8>,
+    retry: Vec<u8>,
 }
 
 /// Where in a line.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Place {
-    /// In the name of a field, which has begun with so many bytes of `data`.
-    Name(usize),
-    /// After `data:`.
-    Space,
-    /// In data.
-    Data,
+    /// At its beginning.
+    Start,
+    /// In the name of a field, of which so many bytes were read.
+    Name(Field, usize),
+    /// After the colon.
+    Space(Field),
+    /// In the value of a field.
+    Value(Field),
     /// In a comment, or a field of no concern.
     Other,
 }
 
+/// A field that is read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Field {
+    Data,
+    Event,
+    Id,
+    Retry,
+}
+
+impl Field {
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Field::Data => b"data",
+            Field::Event => b"event",
+            Field::Id => b"id",
+            Field::Retry => b"retry",
+        }
+    }
+
+    const fn beginning_with(byte: u8) -> Option<Self> {
+        match byte {
+            b'd' => Some(Field::Data),
+            b'e' => Some(Field::Event),
+            b'i' => Some(Field::Id),
+            b'r' => Some(Field::Retry),
+            _ => None,
+        }
+    }
+}
+
 impl Decoder {
+    /// Longest value of a field beside the data that is kept, in bytes.
+    const VALUE_MAX: usize = 1024;
+
     /// With the largest event accepted, in bytes.
     pub fn new(limit: usize) -> Self {
-        Self { chunk: Bytes::new(), place: Place::Name(0), returned: false, size: 0, limit }
+        Self {
+            chunk: Bytes::new(),
+            place: Place::Start,
+            returned: false,
+            size: 0,
+            limit,
+            ended: false,
+            name: Vec::new(),
+            last_id: Vec::new(),
+            retry: Vec::new(),
+        }
     }
 
     /// Takes in more bytes, once those before have been read.
     pub fn feed(&mut self, chunk: Bytes) {
         self.chunk = chunk;
+    }
+
+    /// The name of the event under way, or of the one that has just ended; mostly it has none.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The id that came last, for `Last-Event-ID`; empty where none did.
+    pub fn last_id(&self) -> &[u8] {
+        &self.last_id
+    }
+
+    /// How long the server wants a client to wait before it comes again.
+    pub fn retry(&self) -> Option<Duration> {
+        std::str::from_utf8(&self.retry).ok()?.parse().ok().map(Duration::from_millis)
     }
 
     /// The next piece, or nothing where more bytes are wanted. What a stream that ends leaves unfinished is
@@ -63,38 +130,78 @@ impl Decoder {
             let paired = std::mem::take(&mut self.returned);
             match (byte, self.place) {
                 (b'\n', _) if paired => self.chunk.advance(1),
-                (b'\n' | b'\r', _) => {
+                (b'\n' | b'\r', place) => {
                     self.chunk.advance(1);
                     self.returned = byte == b'\r';
-                    let blank = matches!(std::mem::replace(&mut self.place, Place::Name(0)), Place::Name(0));
-                    if blank && std::mem::take(&mut self.size) > 0 {
+                    self.place = Place::Start;
+                    if place == Place::Start && self.end() {
                         return Ok(Some(Piece::End));
                     }
                 }
-                (_, Place::Name(known)) => {
+                (_, Place::Start) => {
                     self.chunk.advance(1);
-                    self.place = match (byte, known) {
-                        (b':', 4) => Place::Space,
-                        _ if b"data".get(known) == Some(&byte) => Place::Name(known + 1),
+                    self.place = Field::beginning_with(byte).map_or(Place::Other, |f| Place::Name(f, 1));
+                }
+                (_, Place::Name(field, known)) => {
+                    self.chunk.advance(1);
+                    self.place = match (byte, field.name().get(known)) {
+                        (b':', None) => Place::Space(field),
+                        (_, Some(next)) if *next == byte => Place::Name(field, known + 1),
                         _ => Place::Other,
                     };
-                    if self.size > 0 && matches!(self.place, Place::Space) {
-                        return self.data(Bytes::from_static(b"\n")).map(Some);
+                    if let Place::Space(field) = self.place
+                        && let Some(piece) = self.begin(field)?
+                    {
+                        return Ok(Some(piece));
                     }
                 }
-                (b' ', Place::Space) => {
+                (b' ', Place::Space(field)) => {
                     self.chunk.advance(1);
-                    self.place = Place::Data;
+                    self.place = Place::Value(field);
                 }
-                (_, Place::Space | Place::Data) => {
-                    self.place = Place::Data;
+                (_, Place::Space(Field::Data) | Place::Value(Field::Data)) => {
+                    self.place = Place::Value(Field::Data);
                     let text = self.rest_of_line();
                     return self.data(text).map(Some);
+                }
+                (_, Place::Space(field) | Place::Value(field)) => {
+                    self.place = Place::Value(field);
+                    let text = self.rest_of_line();
+                    let kept = self.kept(field);
+                    kept.extend_from_slice(&text[..text.len().min(Self::VALUE_MAX - kept.len())]);
                 }
                 (_, Place::Other) => drop(self.rest_of_line()),
             }
         }
         Ok(None)
+    }
+
+    /// At an empty line: whether an event with data ends here.
+    fn end(&mut self) -> bool {
+        self.ended = true;
+        std::mem::take(&mut self.size) > 0
+    }
+
+    /// At the colon of a field.
+    fn begin(&mut self, field: Field) -> Result<Option<Piece>, TooLarge> {
+        if std::mem::take(&mut self.ended) {
+            self.name.clear();
+        }
+        if field != Field::Data {
+            self.kept(field).clear();
+        } else if self.size > 0 {
+            return self.data(Bytes::from_static(b"\n")).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Where the value of a field beside the data is kept.
+    fn kept(&mut self, field: Field) -> &mut Vec<u8> {
+        match field {
+            Field::Id => &mut self.last_id,
+            Field::Retry => &mut self.retry,
+            Field::Event | Field::Data => &mut self.name,
+        }
     }
 
     fn rest_of_line(&mut self) -> Bytes {
@@ -159,6 +266,21 @@ mod tests {
         assert_eq!(events(&[b"data: a\r\rdata: b\n\n"]), ["a", "b"]);
         assert_eq!(events(&[b"dat: 1\ndata2: 2\n:data: 3\ndata\ndata: 4\n\n"]), ["4"]);
         assert!(events(&[b"data: unfinished\n"]).is_empty());
+    }
+
+    #[test]
+    fn names_ids_and_waits_are_read_beside_the_data() {
+        let mut decoder = Decoder::new(100);
+        let mut ended = |chunk: &'static str| {
+            decoder.feed(Bytes::from_static(chunk.as_bytes()));
+            while !matches!(decoder.piece().unwrap(), Some(Piece::End) | None) {}
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (text(decoder.name()), text(decoder.last_id()), decoder.retry())
+        };
+        let wait = Some(Duration::from_millis(250));
+        assert_eq!(ended("event: endpoint\ndata: /m\n\n"), ("endpoint".into(), String::new(), None));
+        assert_eq!(ended("id: 7\nretry: 250\ndata: {}\n\n"), (String::new(), "7".into(), wait));
+        assert_eq!(ended("eve: x\nretry: soon\ndata: {}\n\n"), (String::new(), "7".into(), None));
     }
 
     #[test]

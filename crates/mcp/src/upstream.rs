@@ -6,10 +6,14 @@ pub mod http;
 pub mod link;
 pub mod local;
 mod mailbox;
+pub mod pipe;
 pub mod pool;
+mod sse;
 pub mod stdio;
 mod supervise;
+pub mod tcp;
 mod watch;
+mod websocket;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -44,9 +48,26 @@ pub enum Reach {
         uri: ::http::Uri,
         /// Headers on every request.
         headers: ::http::HeaderMap,
+        /// Which way of speaking over it.
+        over: Over,
     },
+    /// Connect over TCP.
+    Tcp(tcp::Address),
     /// It lives in this process; made anew at each start.
     Builtin(Box<dyn Fn() -> std::result::Result<Arc<dyn Builtin>, String> + Send + Sync>),
+}
+
+/// Ways to speak MCP with a server behind a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Streamable HTTP.
+    Streamable,
+    /// HTTP+SSE, of 2024-11-05.
+    Sse,
+    /// Streamable HTTP, and where the server knows nothing of it HTTP+SSE.
+    Either,
+    /// A WebSocket.
+    WebSocket,
 }
 
 /// What the supervision of all servers has in common.
@@ -356,7 +377,7 @@ impl Upstream {
     /// The process id, where it is a child that runs.
     pub fn pid(&self) -> Option<u32> {
         match &self.live.load_full()?.link {
-            Link::Stdio(pipe) => pipe.pid,
+            Link::Pipe(pipe) => pipe.pid,
             _ => None,
         }
     }

@@ -32,6 +32,37 @@ pub(crate) struct HubArg {
     pub(crate) json: bool,
 }
 
+/// A built-in server on its own.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Which one
+    pub(crate) server: Builtin,
+    /// file: directory to serve; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub(crate) root: Vec<String>,
+    /// db: the database, sqlite://path
+    #[arg(long, conflicts_with = "url_env")]
+    pub(crate) url: Option<String>,
+    /// db: environment variable that holds the database's URL
+    #[arg(long, value_name = "NAME")]
+    pub(crate) url_env: Option<String>,
+    /// db: file of SQL to run once when the database is opened
+    #[arg(long, value_name = "FILE", requires = "writable")]
+    pub(crate) init_file: Option<PathBuf>,
+    /// file, db: offer the tools that change something
+    #[arg(long)]
+    pub(crate) writable: bool,
+    /// Serve Streamable HTTP at this loopback address instead of standard input and output
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "listen")]
+    pub(crate) http: Option<String>,
+    /// Serve newline-delimited messages over TCP at this address; one that is not loopback needs a token
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Environment variable that holds the token which clients over TCP must show first
+    #[arg(long, value_name = "NAME", requires = "listen")]
+    pub(crate) token_env: Option<String>,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -80,25 +111,7 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Run one built-in server on its own
-    Serve {
-        /// Which one
-        server: Builtin,
-        /// file: directory to serve; may be given several times
-        #[arg(long, value_name = "PATH")]
-        root: Vec<String>,
-        /// db: the database, sqlite://path
-        #[arg(long, conflicts_with = "url_env")]
-        url: Option<String>,
-        /// db: environment variable that holds the database's URL
-        #[arg(long, value_name = "NAME")]
-        url_env: Option<String>,
-        /// file, db: offer the tools that change something
-        #[arg(long)]
-        writable: bool,
-        /// Serve Streamable HTTP at this loopback address instead of standard input and output
-        #[arg(long, value_name = "HOST:PORT")]
-        http: Option<String>,
-    },
+    Serve(Serve),
     /// Check a configuration file
     Check {
         /// Which configuration.

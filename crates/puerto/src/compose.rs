@@ -13,7 +13,8 @@ use puerto_mcp::hub::{Build, Hub};
 use puerto_mcp::offer::Offer;
 use puerto_mcp::upstream::pool::Connector;
 use puerto_mcp::upstream::stdio::Program;
-use puerto_mcp::upstream::{Reach, Rules};
+use puerto_mcp::upstream::tcp::Address;
+use puerto_mcp::upstream::{Over, Reach, Rules};
 use puerto_store::{Scope, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -146,19 +147,22 @@ fn reach(def: &ServerDef, tenant: &puerto_core::def::TenantDef) -> Result<Reach,
             let command = def.command.clone().ok_or("\"command\" is missing")?;
             Ok(Reach::Stdio(Program { command, args: def.args.clone(), cwd: def.cwd.clone(), env }))
         }
-        Some(Transport::Http) => {
-            let url = def.url.as_deref().ok_or("\"url\" is missing")?;
-            let uri: Uri = url.parse().map_err(|e| format!("{url:?} is no URL: {e}"))?;
-            let mut headers = HeaderMap::new();
-            for (name, value) in &def.headers {
-                let parsed =
-                    HeaderName::from_bytes(name.as_bytes()).map_err(|e| format!("header {name:?}: {e}"))?;
-                let mut value = HeaderValue::from_str(value.reveal())
-                    .map_err(|_| format!("the value of header {name:?} cannot be sent"))?;
-                value.set_sensitive(true);
-                headers.insert(parsed, value);
-            }
-            Ok(Reach::Http { uri, headers })
+        Some(transport @ (Transport::Http | Transport::Sse | Transport::Websocket)) => {
+            let over = match (transport, def.transport) {
+                (Transport::Sse, _) => Over::Sse,
+                (Transport::Websocket, _) => Over::WebSocket,
+                (_, Some(_)) => Over::Streamable,
+                (_, None) => Over::Either,
+            };
+            Ok(Reach::Http { uri: address(def)?, headers: headers(def)?, over })
+        }
+        Some(Transport::Tcp) => {
+            let uri = address(def)?;
+            let (host, port) = uri.host().zip(uri.port_u16()).ok_or("the address has no port")?;
+            let host = host.trim_matches(['[', ']']).to_owned();
+            // An empty one is what "${NAME:-}" leaves of a variable that is not set.
+            let token = def.token.clone().filter(|token| !token.reveal().is_empty());
+            Ok(Reach::Tcp(Address { host, port, token }))
         }
         Some(Transport::Builtin) => {
             let name = def.builtin.ok_or("\"builtin\" is missing")?;
@@ -169,6 +173,23 @@ fn reach(def: &ServerDef, tenant: &puerto_core::def::TenantDef) -> Result<Reach,
         }
         None => Err("give one of \"command\", \"url\" and \"builtin\"".into()),
     }
+}
+
+fn address(def: &ServerDef) -> Result<Uri, String> {
+    let url = def.url.as_deref().ok_or("\"url\" is missing")?;
+    url.parse().map_err(|e| format!("{url:?} is no URL: {e}"))
+}
+
+fn headers(def: &ServerDef) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &def.headers {
+        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|e| format!("header {name:?}: {e}"))?;
+        let mut value = HeaderValue::from_str(value.reveal())
+            .map_err(|_| format!("the value of header {name:?} cannot be sent"))?;
+        value.set_sensitive(true);
+        headers.insert(parsed, value);
+    }
+    Ok(headers)
 }
 
 fn gone(cause: tokio::task::JoinError) -> Error {

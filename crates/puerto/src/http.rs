@@ -1,6 +1,7 @@
 //! The listener: one address for MCP, REST and metrics. MCP goes to its door at once; everything else
 //! passes through axum's router.
 
+mod entrance;
 pub(crate) mod guard;
 mod line;
 pub(crate) mod problem;
@@ -17,18 +18,20 @@ use std::time::Duration;
 use axum::body::Body as RestBody;
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use puerto_core::{Code, Error};
-use puerto_mcp::door::http::Answer;
-use puerto_mcp::hub::Hub;
+use puerto_core::{Code, Error, Result};
+use puerto_mcp::door::{self, http::Answer};
+use puerto_mcp::hub::{Endpoint, Hub};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt;
 
+use entrance::{Door, Entrance};
 use guard::Guard;
 use line::{Line, Lines, Patience, ROUND};
 use problem::Refused;
@@ -83,12 +86,9 @@ async fn accept(edge: Arc<Edge>, listener: TcpListener, stop: CancellationToken,
         };
         match accepted {
             Ok((stream, _)) => {
-                let (edge, line) = (edge.clone(), Line::new());
+                let line = Line::new();
                 lines.add(&line);
-                connections.spawn(async move {
-                    connection(edge, stream, line).await;
-                    drop(place);
-                });
+                connections.spawn(connection(edge.clone(), stream, line, Arc::new(place)));
             }
             Err(error) => {
                 // Out of file descriptors, usually: those in use come back, so wait a little.
@@ -106,15 +106,18 @@ async fn accept(edge: Arc<Edge>, listener: TcpListener, stop: CancellationToken,
     }
 }
 
-async fn connection(edge: Arc<Edge>, stream: TcpStream, line: Arc<Line>) {
+/// A connection's place among all that are served; one that becomes a WebSocket keeps it.
+type Place = Arc<std::result::Result<OwnedSemaphorePermit, AcquireError>>;
+
+async fn connection(edge: Arc<Edge>, stream: TcpStream, line: Arc<Line>, place: Place) {
     let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |request| {
-        let edge = edge.clone();
-        async move { Ok::<_, Infallible>(guarded(&edge, request).await) }
+        let (edge, place) = (edge.clone(), place.clone());
+        async move { Ok::<_, Infallible>(guarded(&edge, request, &place).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(Patience(line.clone())).header_read_timeout(HEAD_TIMEOUT);
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut serving = Steady::new(serving, line.bell.clone());
     let mut told = false;
     // A connection that breaks concerns its client only; what it asked for is recorded as cancelled.
@@ -133,11 +136,11 @@ async fn connection(edge: Arc<Edge>, stream: TcpStream, line: Arc<Line>) {
 }
 
 /// Host and Origin first; then a fault of ours ends one request and not the process.
-async fn guarded(edge: &Arc<Edge>, request: Request<Incoming>) -> Response<Body> {
+async fn guarded(edge: &Arc<Edge>, request: Request<Incoming>, place: &Place) -> Response<Body> {
     if let Err(error) = edge.guard.check(request.headers(), request.uri()) {
         return refused(error);
     }
-    match AssertUnwindSafe(route(edge, request)).catch_unwind().await {
+    match AssertUnwindSafe(route(edge, request, place)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
             refused(Error::hub(Code::Internal, "a fault in Puerto ended this request; the log says more"))
@@ -145,22 +148,56 @@ async fn guarded(edge: &Arc<Edge>, request: Request<Incoming>) -> Response<Body>
     }
 }
 
-async fn route(edge: &Arc<Edge>, request: Request<Incoming>) -> Response<Body> {
-    let path = request.uri().path();
-    let Some(rest) = path.strip_prefix("/mcp").filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
+async fn route(edge: &Arc<Edge>, request: Request<Incoming>, place: &Place) -> Response<Body> {
+    let hub = &edge.hub;
+    let Some(entrance) = Entrance::find(hub, request.uri().path()) else {
         let answered = edge.rest.clone().oneshot(request.map(RestBody::new)).await;
         return answered.unwrap_or_else(|never| match never {}).map(Either::Right);
     };
-    let mut parts = rest.split('/').filter(|part| !part.is_empty());
-    let (tenant, server, more) = (parts.next(), parts.next(), parts.next());
-    let endpoint = match more {
-        Some(_) => Err(Error::not_found("endpoint", path)),
-        None => edge.hub.endpoint(tenant, server),
+    let answer = match (entrance.door, hub.endpoint(entrance.tenant, entrance.server)) {
+        (_, Err(error)) => Err(error),
+        (Door::Streamable, Ok(endpoint)) => Ok(door::http::serve(hub, endpoint, request).await),
+        (Door::Sse, Ok(endpoint)) => sse(hub, endpoint, &request),
+        (Door::Message, Ok(endpoint)) => Box::pin(message(hub, endpoint, request)).await,
+        (Door::WebSocket, Ok(endpoint)) => websocket(hub, endpoint, request, place.clone()),
     };
-    match endpoint {
-        Ok(endpoint) => puerto_mcp::door::http::serve(&edge.hub, endpoint, request).await.map(Either::Left),
-        Err(error) => refused(error),
+    answer.map_or_else(refused, |response| response.map(Either::Left))
+}
+
+fn sse(hub: &Arc<Hub>, endpoint: Endpoint, request: &Request<Incoming>) -> Result<Response<Answer>> {
+    if request.method() != Method::GET {
+        // Clients that know both transports try this one second, when they are told so.
+        return Ok(door::http::not_allowed("GET"));
     }
+    let path = request.uri().path();
+    let post = path.strip_suffix("sse").map(|folder| format!("{folder}message")).unwrap_or_default();
+    door::sse::open(hub, endpoint, &post)
+}
+
+async fn message(hub: &Hub, endpoint: Endpoint, request: Request<Incoming>) -> Result<Response<Answer>> {
+    if request.method() != Method::POST {
+        return Ok(door::http::not_allowed("POST"));
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let id = query.split('&').find_map(|pair| pair.strip_prefix("sessionId=")).unwrap_or_default().to_owned();
+    door::sse::post(hub, &endpoint, &id, request.into_body()).await
+}
+
+fn websocket(
+    hub: &Arc<Hub>,
+    endpoint: Endpoint,
+    mut request: Request<Incoming>,
+    place: Place,
+) -> Result<Response<Answer>> {
+    let answer = door::websocket::accept(request.method(), request.headers())?;
+    let (upgrade, serving) = (hyper::upgrade::on(&mut request), hub.clone());
+    hub.spawn(async move {
+        if let Ok(io) = upgrade.await {
+            door::websocket::serve(serving, endpoint, TokioIo::new(io)).await;
+        }
+        drop(place);
+    });
+    Ok(answer)
 }
 
 fn refused(error: Error) -> Response<Body> {

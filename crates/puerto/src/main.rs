@@ -46,9 +46,7 @@ async fn dispatch(command: Command) -> ExitCode {
             let options = puerto_host::Options { concurrency: concurrency.into(), keep_going };
             command::run::run(&tasks, &config, &tenant, options, json).await
         }
-        Command::Serve { server, root, url, url_env, writable, http } => {
-            command::serve::run(server, root, url, url_env, writable, http).await
-        }
+        Command::Serve(serve) => command::serve::run(serve).await,
         Command::Check { config, json, schema } => command::check::run(&config, json, schema),
         Command::Tools { hub, tenant } => command::ask::tools(&hub, tenant.as_deref()).await,
         Command::Servers { hub } => command::ask::servers(&hub).await,

@@ -15,7 +15,7 @@ use http_body::{Body, Frame as BodyFrame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Interval};
 
-use crate::door::stdio::BATCH_MAX;
+use crate::door::duplex::BATCH_MAX;
 use crate::door::{Reply, legacy, modern};
 use crate::era::{Era, Revision};
 use crate::frame::{Frame, Kind, Parts, Reader, batch};
@@ -27,6 +27,9 @@ use crate::wire::{self, Refusal};
 
 /// How often a quiet stream shows that it is alive. Proxies close after 30 to 60 s of silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Methods of this door.
+const METHODS: &str = "POST, GET, DELETE";
 
 /// The body of an answer.
 pub enum Answer {
@@ -42,6 +45,15 @@ pub struct Events {
     parts: VecDeque<Bytes>,
     alive: Interval,
     run_on: bool,
+}
+
+impl Events {
+    /// Messages as events, after a first one that is written already. They run on where the client's leaving
+    /// ends nothing.
+    pub(super) fn new(messages: BoxStream<'static, Parts>, first: Option<Bytes>, run_on: bool) -> Self {
+        let alive = tokio::time::interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+        Self { messages, parts: first.into_iter().collect(), alive, run_on }
+    }
 }
 
 impl Body for Answer {
@@ -123,7 +135,7 @@ where
         },
         Method::GET => get(hub, endpoint, &head.headers),
         Method::DELETE => Box::pin(delete(hub, &endpoint, &head.headers)).await,
-        _ => not_allowed(),
+        _ => not_allowed(METHODS),
     }
 }
 
@@ -290,12 +302,12 @@ async fn many(
 
 fn get(hub: &Arc<Hub>, endpoint: Endpoint, headers: &HeaderMap) -> Response<Answer> {
     if !accepts(headers, "text/event-stream") {
-        return not_allowed();
+        return not_allowed(METHODS);
     }
     match session(hub, &endpoint, headers) {
         Some(Ok(session)) => events(legacy::stream(hub, endpoint, session), false),
         Some(Err(refusal)) => whole(Reply::refused(&refusal, b"", true)),
-        None => not_allowed(),
+        None => not_allowed(METHODS),
     }
 }
 
@@ -306,7 +318,7 @@ async fn delete(hub: &Hub, endpoint: &Endpoint, headers: &HeaderMap) -> Response
             empty(StatusCode::OK)
         }
         Some(Err(refusal)) => whole(Reply::refused(&refusal, b"", true)),
-        None => not_allowed(),
+        None => not_allowed(METHODS),
     }
 }
 
@@ -358,9 +370,11 @@ fn whole_in(mut headers: HeaderMap, reply: Reply) -> Response<Answer> {
 }
 
 fn events(messages: BoxStream<'static, Parts>, run_on: bool) -> Response<Answer> {
-    let alive = tokio::time::interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
-    let mut response =
-        Response::new(Answer::Events(Events { messages, parts: VecDeque::new(), alive, run_on }));
+    event_stream(Events::new(messages, None, run_on))
+}
+
+pub(super) fn event_stream(events: Events) -> Response<Answer> {
+    let mut response = Response::new(Answer::Events(events));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -374,9 +388,10 @@ fn empty(status: StatusCode) -> Response<Answer> {
     response
 }
 
-fn not_allowed() -> Response<Answer> {
+/// Refuses a method; these are allowed.
+pub fn not_allowed(allowed: &'static str) -> Response<Answer> {
     let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

@@ -15,7 +15,7 @@ use crate::offer::{About, Can, ListKind, Offer};
 use crate::scan::{Scanner, Span, unquoted};
 use crate::upstream::http::{Remote, RemoteSession};
 use crate::upstream::link::{CLIENT_INFO, Link, Request};
-use crate::upstream::stdio::Pipe;
+use crate::upstream::pipe::Pipe;
 use crate::wire;
 
 /// What ends the handshake.
@@ -29,9 +29,9 @@ const PROBE: Duration = Duration::from_secs(10);
 /// Pages that a list may have.
 const PAGES_MAX: usize = 1000;
 
-/// Finds out the era of a child process and makes its handshake.
-pub async fn stdio(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
-    let link = Link::Stdio(pipe.clone());
+/// Finds out the era of a server on a pipe and makes the handshake.
+pub async fn pipe(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
+    let link = Link::Pipe(pipe.clone());
     if era != EraDef::Legacy {
         let probe = tokio::time::timeout(PROBE, link.ask(Era::Modern, "server/discover", "", None)).await;
         match probe {

@@ -10,7 +10,7 @@ use crate::era::{Era, META_PREFIX, Revision};
 use crate::frame::{Edits, Frame, Parts};
 use crate::upstream::http::{Answering, Remote, RemoteSession};
 use crate::upstream::local::{Local, Running};
-use crate::upstream::stdio::{Pipe, Waiting};
+use crate::upstream::pipe::{Pipe, Waiting};
 
 /// What the hub calls itself towards servers when it asks on its own account.
 pub const CLIENT_INFO: &str = concat!(r#"{"name":"puerto","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
@@ -39,8 +39,8 @@ pub struct Request {
 /// A live connection.
 #[derive(Debug, Clone)]
 pub enum Link {
-    /// To a child process.
-    Stdio(Arc<Pipe>),
+    /// To a child process or over a socket.
+    Pipe(Arc<Pipe>),
     /// To a Streamable HTTP server.
     Http(Arc<Remote>),
     /// To a server in this process.
@@ -51,7 +51,7 @@ impl Link {
     /// An id that no other request on this link has.
     pub fn next_id(&self) -> u64 {
         match self {
-            Link::Stdio(pipe) => pipe.next_id(),
+            Link::Pipe(pipe) => pipe.next_id(),
             Link::Http(remote) => remote.next_id(),
             Link::Local(_) => 1,
         }
@@ -60,7 +60,7 @@ impl Link {
     /// Sends a request.
     pub async fn send(&self, request: Request) -> Result<Exchange> {
         match self {
-            Link::Stdio(pipe) => pipe.send(request).await.map(Exchange::Stdio),
+            Link::Pipe(pipe) => pipe.send(request).await.map(Exchange::Pipe),
             Link::Http(remote) => remote.send(request).await.map(Exchange::Http),
             Link::Local(local) => Ok(Exchange::Local(local.send(request))),
         }
@@ -69,7 +69,7 @@ impl Link {
     /// Sends a message that wants no answer: a notification, or the answer to a server's question.
     pub async fn tell(&self, text: Parts, session: Option<&Arc<RemoteSession>>) -> Result<()> {
         match self {
-            Link::Stdio(pipe) => pipe.tell(text).await,
+            Link::Pipe(pipe) => pipe.tell(text).await,
             Link::Http(remote) => remote.tell(text, session).await,
             Link::Local(_) => Ok(()),
         }
@@ -107,6 +107,12 @@ impl Link {
     }
 }
 
+/// The members of an object, as [`Link::ask`] wants them.
+pub fn members_of(object: &serde_json::Value) -> String {
+    let text = object.to_string();
+    text[1..text.len() - 1].to_owned()
+}
+
 /// A request of the hub's own.
 pub fn request_text(era: Era, id: u64, method: &str, members: &str) -> Parts {
     let meta = match era {
@@ -131,8 +137,8 @@ pub fn modern_meta(capabilities: &str, client_info: &str) -> String {
 /// A request under way. Dropped before its end it is cancelled at the server too.
 #[derive(Debug)]
 pub enum Exchange {
-    /// With a child process.
-    Stdio(Waiting),
+    /// With a child process or over a socket.
+    Pipe(Waiting),
     /// With a Streamable HTTP server.
     Http(Answering),
     /// With a server in this process.
@@ -143,7 +149,7 @@ impl Exchange {
     /// The next message for this request; the response is the last.
     pub async fn next(&mut self) -> Result<Frame> {
         match self {
-            Exchange::Stdio(waiting) => waiting.next().await,
+            Exchange::Pipe(waiting) => waiting.next().await,
             Exchange::Http(answering) => answering.next().await,
             Exchange::Local(running) => Ok(running.next().await),
         }
@@ -155,8 +161,8 @@ impl Exchange {
     pub fn asked(&self, question: &Frame) -> Option<Asked> {
         let id = question.share(question.id);
         match self {
-            Exchange::Stdio(waiting) => {
-                Some(Asked { link: Link::Stdio(waiting.pipe().clone()), session: None, id })
+            Exchange::Pipe(waiting) => {
+                Some(Asked { link: Link::Pipe(waiting.pipe().clone()), session: None, id })
             }
             Exchange::Http(answering) => {
                 Some(Asked { link: answering.link(), session: answering.session().cloned(), id })

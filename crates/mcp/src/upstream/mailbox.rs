@@ -7,6 +7,8 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use puerto_core::{Error, Result};
+
 use crate::frame::Frame;
 
 /// Where the call reads.
@@ -22,8 +24,8 @@ pub(super) struct Slot(Arc<Shared>);
 pub(super) enum Mail {
     /// A notification or a question.
     Before(Frame),
-    /// The last.
-    Answer(Frame),
+    /// The last: the answer, or why there is none.
+    Answer(Result<Frame>),
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ struct Shared(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     before: VecDeque<Frame>,
-    answer: Option<Frame>,
+    answer: Option<Result<Frame>>,
     closed: bool,
     waker: Option<Waker>,
 }
@@ -77,7 +79,12 @@ impl Slot {
     /// Puts in the answer.
     pub(super) fn answer(self, frame: Frame) {
         // Dropping the slot wakes whoever waits.
-        self.0.state().answer = Some(frame);
+        self.0.state().answer = Some(Ok(frame));
+    }
+
+    /// Says why there is no answer.
+    pub(super) fn fail(self, error: Error) {
+        self.0.state().answer = Some(Err(error));
     }
 }
 
@@ -95,8 +102,8 @@ impl Mailbox {
             if let Some(frame) = state.before.pop_front() {
                 return Poll::Ready(Some(Mail::Before(frame)));
             }
-            if let Some(frame) = state.answer.take() {
-                return Poll::Ready(Some(Mail::Answer(frame)));
+            if let Some(answer) = state.answer.take() {
+                return Poll::Ready(Some(Mail::Answer(answer)));
             }
             if state.closed {
                 return Poll::Ready(None);
@@ -123,7 +130,7 @@ mod tests {
     fn number(mail: Option<Mail>) -> Option<(String, bool)> {
         let (frame, last) = match mail? {
             Mail::Before(frame) => (frame, false),
-            Mail::Answer(frame) => (frame, true),
+            Mail::Answer(answer) => (answer.unwrap(), true),
         };
         Some((String::from_utf8_lossy(&frame.raw(frame.id)).into_owned(), last))
     }

@@ -68,6 +68,11 @@ impl Connector {
         let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         Self(https.enable_http1().wrap_connector(tcp))
     }
+
+    /// Makes a connection to the place that a URL names, by TLS where its scheme is `https`.
+    pub(super) async fn connect(&self, origin: &Uri) -> Result<Stream, Failure> {
+        self.0.clone().call(origin.clone()).await.map_err(Failure::Connect)
+    }
 }
 
 impl Default for Connector {
@@ -152,7 +157,7 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Box<Wire>, Failure> {
-        let stream = self.connector.0.clone().call(self.origin.clone()).await.map_err(Failure::Connect)?;
+        let stream = self.connector.connect(&self.origin).await?;
         let (sender, connection) = Builder::new().handshake(stream).await.map_err(Failure::Broken)?;
         Ok(Box::new(Wire { sender, connection: Some(connection), since: Instant::now() }))
     }
@@ -200,7 +205,7 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// One connection.
 struct Wire {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use http::{HeaderMap, Uri};
+use puerto_core::def::EraDef;
 use puerto_core::{Code, Error, Result};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -13,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::http::Remote;
 use super::link::Link;
 use super::local::Local;
+use super::pipe::Pipe;
 use super::stdio::Process;
-use super::{Command, Event, Live, News, Reach, State, Upstream, handshake, stdio, watch};
+use super::{Command, Event, Live, News, Over, Reach, State, Upstream};
+use super::{handshake, sse, stdio, tcp, watch, websocket};
 use crate::offer::{About, ListKind, Offer};
 
 /// First wait after a failure; it doubles with each further one.
@@ -136,23 +140,23 @@ async fn serve(
 ) -> End {
     upstream.set(State::Starting);
     let (events_to, mut events) = mpsc::channel(EVENT_QUEUE);
-    let mut process = None;
+    let mut far = Far::Nothing;
     let startup = upstream.rules.startup;
     let connected = tokio::select! {
-        connected = tokio::time::timeout(startup, connect(upstream, &events_to, &mut process)) => connected,
+        connected = tokio::time::timeout(startup, connect(upstream, &events_to, &mut far)) => connected,
         end = interrupted(orders, shutdown) => {
-            stop(process).await;
+            far.stop().await;
             return end;
         }
     };
     let live = match connected {
         Ok(Ok((link, offer))) => admit(upstream, link, offer, events_to.clone()),
         Ok(Err(error)) => {
-            stop(process).await;
+            far.stop().await;
             return End::Broken(error.chain());
         }
         Err(_) => {
-            stop(process).await;
+            far.stop().await;
             return End::Broken(format!(
                 "it did not come up within {} s (orchestrator.startup_timeout)",
                 startup.as_secs()
@@ -161,7 +165,7 @@ async fn serve(
     };
     let watching = CancellationToken::new();
     let watcher = tokio::spawn(watch::watch(upstream.clone(), live.clone(), events_to, watching.clone()));
-    let end = attend(upstream, &live, &mut events, orders, shutdown, &mut process).await;
+    let end = attend(upstream, &live, &mut events, orders, shutdown, &mut far).await;
     upstream.live.store(None);
     *upstream.ready_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     live.gate.close();
@@ -172,13 +176,42 @@ async fn serve(
     {
         let _ = tokio::time::timeout(Duration::from_secs(1), remote.end(&control)).await;
     }
-    stop(process).await;
+    far.stop().await;
     end
 }
 
-async fn stop(process: Option<Process>) {
-    if let Some(process) = process {
-        process.stop().await;
+/// What a life of a server has to end, when it is over.
+enum Far {
+    Nothing,
+    Child(Box<Process>),
+    Socket(Option<Arc<Pipe>>),
+}
+
+impl Far {
+    /// Where the pipe of a socket is put.
+    fn socket(&mut self) -> &mut Option<Arc<Pipe>> {
+        *self = Far::Socket(None);
+        match self {
+            Far::Socket(place) => place,
+            Far::Nothing | Far::Child(_) => unreachable!("it has just become a socket"),
+        }
+    }
+
+    async fn stop(self) {
+        match self {
+            Far::Child(process) => process.stop().await,
+            Far::Socket(Some(pipe)) => pipe.hang_up.cancel(),
+            Far::Socket(None) | Far::Nothing => {}
+        }
+    }
+
+    /// Why it has ended.
+    async fn ended(&mut self) -> String {
+        match self {
+            Far::Child(process) => process.ended().await,
+            Far::Socket(Some(pipe)) => pipe.why().to_owned(),
+            Far::Socket(None) | Far::Nothing => "nobody answers at its address".into(),
+        }
     }
 }
 
@@ -200,7 +233,7 @@ async fn interrupted(orders: &mut mpsc::Receiver<Command>, shutdown: &Cancellati
 async fn connect(
     upstream: &Arc<Upstream>,
     events: &mpsc::Sender<Event>,
-    process: &mut Option<Process>,
+    far: &mut Far,
 ) -> Result<(Link, Offer)> {
     let rules = &upstream.rules;
     match &upstream.reach {
@@ -210,38 +243,101 @@ async fn connect(
             let offer = local.offer();
             Ok((Link::Local(Arc::new(local)), offer))
         }
-        Reach::Stdio(program) => {
-            let mut program = program.clone();
-            let tenant = program.env.drain(..).map(|(k, v)| {
-                (k.to_string_lossy().into_owned(), puerto_core::Secret::new(v.to_string_lossy()))
-            });
-            let tenant = tenant.collect();
-            program.env = upstream.environment(&tenant);
-            let (pipe, child) =
-                stdio::start(&program, rules.message_max, events.clone(), upstream.log.clone())?;
-            let child = process.insert(child);
-            let link = Link::Stdio(pipe.clone());
-            let known = async {
-                let about = handshake::stdio(&pipe, upstream.def.era).await?;
-                handshake::offer(&link, about).await
-            };
-            tokio::select! {
-                offer = known => Ok((link.clone(), offer?)),
-                why = child.ended() => {
-                    let last = upstream.log.last(1).pop().map(|l| format!("; it last said: {}", l.text)).unwrap_or_default();
-                    Err(Error::upstream(Code::UpstreamDown, format!("{why}{last}")))
-                }
-            }
+        Reach::Stdio(program) => child(upstream, program, events, far).await,
+        Reach::Tcp(address) => {
+            let place = far.socket();
+            let (limit, log) = (rules.message_max, upstream.log.clone());
+            let pipe = tcp::connect(address, limit, events.clone(), log, place).await?;
+            known(pipe, upstream.def.era).await
         }
-        Reach::Http { uri, headers } => {
-            let (connector, limit) = (rules.connector.clone(), rules.message_max);
-            let remote = Arc::new(Remote::new(connector, uri, headers.clone(), limit, events.clone()));
-            let about = handshake::http(&remote, upstream.def.era).await?;
-            let link = Link::Http(remote);
-            let offer = handshake::offer(&link, about).await?;
-            Ok((link, offer))
+        Reach::Http { uri, headers, over } => match over {
+            Over::Streamable => streamable(upstream, uri, headers, events).await,
+            Over::WebSocket => {
+                let place = far.socket();
+                let (connector, limit, log) = (&rules.connector, rules.message_max, upstream.log.clone());
+                let pipe =
+                    websocket::connect(connector, uri, headers, limit, events.clone(), log, place).await?;
+                known(pipe, upstream.def.era).await
+            }
+            Over::Sse => sse(upstream, uri, headers, events, far).await,
+            Over::Either => match streamable(upstream, uri, headers, events).await {
+                // It said something, but not that it speaks Streamable HTTP.
+                Err(error) if error.code() == Code::UpstreamProtocol => {
+                    sse(upstream, uri, headers, events, far).await.map_err(|_| error)
+                }
+                known => known,
+            },
+        },
+    }
+}
+
+async fn child(
+    upstream: &Arc<Upstream>,
+    program: &stdio::Program,
+    events: &mpsc::Sender<Event>,
+    far: &mut Far,
+) -> Result<(Link, Offer)> {
+    let mut program = program.clone();
+    let tenant = program
+        .env
+        .drain(..)
+        .map(|(k, v)| (k.to_string_lossy().into_owned(), puerto_core::Secret::new(v.to_string_lossy())));
+    let tenant = tenant.collect();
+    program.env = upstream.environment(&tenant);
+    let (pipe, process) =
+        stdio::start(&program, upstream.rules.message_max, events.clone(), upstream.log.clone())?;
+    *far = Far::Child(Box::new(process));
+    tokio::select! {
+        known = known(pipe, upstream.def.era) => known,
+        why = far.ended() => {
+            let last = upstream.log.last(1).pop();
+            let last = last.map(|line| format!("; it last said: {}", line.text)).unwrap_or_default();
+            Err(Error::upstream(Code::UpstreamDown, format!("{why}{last}")))
         }
     }
+}
+
+async fn streamable(
+    upstream: &Arc<Upstream>,
+    uri: &Uri,
+    headers: &HeaderMap,
+    events: &mpsc::Sender<Event>,
+) -> Result<(Link, Offer)> {
+    let (connector, limit) = (upstream.rules.connector.clone(), upstream.rules.message_max);
+    let remote = Arc::new(Remote::new(connector, uri, headers.clone(), limit, events.clone()));
+    let about = handshake::http(&remote, upstream.def.era).await?;
+    let link = Link::Http(remote);
+    let offer = handshake::offer(&link, about).await?;
+    Ok((link, offer))
+}
+
+async fn sse(
+    upstream: &Arc<Upstream>,
+    uri: &Uri,
+    headers: &HeaderMap,
+    events: &mpsc::Sender<Event>,
+    far: &mut Far,
+) -> Result<(Link, Offer)> {
+    let place = far.socket();
+    let (connector, limit) = (upstream.rules.connector.clone(), upstream.rules.message_max);
+    let log = upstream.log.clone();
+    let pipe = sse::connect(connector, uri, headers, limit, events.clone(), log, place).await?;
+    // Nobody speaks the modern era over this transport.
+    let era = if upstream.def.era == EraDef::Auto { EraDef::Legacy } else { upstream.def.era };
+    known(pipe, era).await
+}
+
+/// Gets to know the server at the other end of a pipe.
+async fn known(pipe: Arc<Pipe>, era: EraDef) -> Result<(Link, Offer)> {
+    let about = handshake::pipe(&pipe, era).await.map_err(|error| match error.code() {
+        Code::UpstreamDown if pipe.closed.is_cancelled() => {
+            Error::upstream(error.code(), pipe.why().to_owned())
+        }
+        _ => error,
+    })?;
+    let link = Link::Pipe(pipe);
+    let offer = handshake::offer(&link, about).await?;
+    Ok((link, offer))
 }
 
 /// Lets calls in.
@@ -263,7 +359,7 @@ async fn attend(
     events: &mut mpsc::Receiver<Event>,
     orders: &mut mpsc::Receiver<Command>,
     shutdown: &CancellationToken,
-    process: &mut Option<Process>,
+    far: &mut Far,
 ) -> End {
     loop {
         tokio::select! {
@@ -274,7 +370,7 @@ async fn attend(
                     }
                 }
                 Some(Event::Updated(uri)) => (upstream.hear)(upstream, News::Updated(uri)),
-                Some(Event::Closed) => return End::Broken(ended(process).await),
+                Some(Event::Closed) => return End::Broken(far.ended().await),
                 None => return End::Broken("its connection was lost".into()),
             },
             order = orders.recv() => match order {
@@ -285,13 +381,6 @@ async fn attend(
             },
             () = shutdown.cancelled() => return End::Shutdown,
         }
-    }
-}
-
-async fn ended(process: &mut Option<Process>) -> String {
-    match process {
-        Some(process) => process.ended().await,
-        None => "nobody answers at its address".into(),
     }
 }
 

@@ -108,7 +108,7 @@ impl Subscriptions {
     pub(super) async fn stands(&self, live: &Live, deadline: Instant) {
         if matches!(
             (&live.link, live.about.revision.era()),
-            (Link::Local(_), _) | (Link::Stdio(_), Era::Legacy)
+            (Link::Local(_), _) | (Link::Pipe(_), Era::Legacy)
         ) {
             return;
         }
@@ -146,7 +146,7 @@ pub(super) async fn watch(
     }
     let listening = async {
         match (&live.link, live.about.revision.era()) {
-            (Link::Local(_), _) | (Link::Stdio(_), Era::Legacy) => std::future::pending().await,
+            (Link::Local(_), _) | (Link::Pipe(_), Era::Legacy) => std::future::pending().await,
             (Link::Http(_), Era::Legacy) => legacy(&upstream, &live, &events).await,
             (_, Era::Modern) => modern(&upstream.subscriptions, &live, &events).await,
         }

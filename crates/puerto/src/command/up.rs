@@ -85,31 +85,32 @@ pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant) -> Arc<Edge> {
 pub(crate) async fn listen(gateway: &GatewayDef) -> Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for port in [Some(gateway.port), gateway.mcp_port, gateway.websocket_port].into_iter().flatten() {
-        listeners.push(bind(&gateway.host, port).await?);
+        listeners.push(bind("gateway.host", &gateway.host, port, false).await?);
     }
     Ok(listeners)
 }
 
-/// Binds a loopback address.
-pub(crate) async fn bind(host: &str, port: u16) -> Result<TcpListener> {
+/// Binds an address of this machine that a setting names. Where nobody is asked for credentials it must be a
+/// loopback one.
+pub(crate) async fn bind(setting: &str, host: &str, port: u16, asks: bool) -> Result<TcpListener> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port))
         .await
         .map_err(|e| {
-            Error::caller(Code::InvalidConfig, format!("gateway.host {host:?} is no address of this machine"))
+            Error::caller(Code::InvalidConfig, format!("{setting} {host:?} is no address of this machine"))
                 .inside(e)
         })?
         .collect();
-    if found.is_empty() || found.iter().any(|address| !address.ip().is_loopback()) {
+    if found.is_empty() || found.iter().any(|address| !address.ip().is_loopback()) && !asks {
         let text = format!(
             "{host} is not a loopback address, and without credentials only loopback is served; \
-             set gateway.host to 127.0.0.1 and reach it from elsewhere through an SSH tunnel or a reverse proxy that asks for credentials"
+             set {setting} to 127.0.0.1 and reach it from elsewhere through an SSH tunnel or a reverse proxy that asks for credentials"
         );
         return Err(Error::caller(Code::InvalidConfig, text));
     }
     TcpListener::bind(&found[..]).await.map_err(|cause| {
         let text =
-            format!("could not listen on {host}:{port}; is another hub running? --port 0 takes a free port");
+            format!("could not listen on {host}:{port}; does something else do so? Port 0 takes a free one");
         Error::caller(Code::Conflict, text).inside(cause)
     })
 }

@@ -2,18 +2,35 @@
 //! something for that way.
 
 use http::{HeaderName, HeaderValue, Uri};
+use puerto_core::def::Transport;
 
 use super::check::{later_database, scheme, sqlite_file, word};
 use super::json::{Member, Node, Value};
 use super::known;
 use super::problem::{Path, Problem, Report};
 
-/// The keys that say how a server is reached, with the transport that each stands for.
-const WAYS: [(&str, &str); 3] = [("command", "stdio"), ("url", "http"), ("builtin", "builtin")];
+/// The keys that say how a server is reached.
+const WAYS: [&str; 3] = ["command", "url", "builtin"];
 
-/// Keys that mean something for one transport only.
-const ONLY: [(&str, &str); 5] =
-    [("args", "stdio"), ("cwd", "stdio"), ("env", "stdio"), ("headers", "http"), ("options", "builtin")];
+/// The transports, each with the key that it goes with.
+const TRANSPORTS: [(&str, &str); 6] = [
+    ("stdio", "command"),
+    ("http", "url"),
+    ("sse", "url"),
+    ("tcp", "url"),
+    ("websocket", "url"),
+    ("builtin", "builtin"),
+];
+
+/// Keys that mean something for some transports only.
+const ONLY: [(&str, &[&str]); 6] = [
+    ("args", &["stdio"]),
+    ("cwd", &["stdio"]),
+    ("env", &["stdio"]),
+    ("headers", &["http", "sse", "websocket"]),
+    ("token", &["tcp"]),
+    ("options", &["builtin"]),
+];
 
 /// Headers that Puerto writes itself for every request.
 const OUR_HEADERS: [&str; 11] = [
@@ -37,21 +54,22 @@ pub(crate) fn check(member: &Member, path: &Path<'_>, report: &mut Report<'_>) {
         return;
     }
     if let Some(transport) = transport(member, path, report) {
-        for (key, owner) in ONLY {
-            let Some(other) = node.member(key).filter(|m| owner != transport && !m.node.is_empty()) else {
+        for (key, owners) in ONLY {
+            let foreign = !owners.contains(&transport);
+            let Some(other) = node.member(key).filter(|m| foreign && !m.node.is_empty()) else {
                 continue;
             };
             let problem =
                 Problem::error(format!("{key:?} means nothing for a server reached by {transport}"));
-            let help = format!("it belongs to {owner} servers; leave it out");
+            let help = format!("it belongs to {} servers; leave it out", owners.join(", "));
             report.add(other.key_span, &Path::Key(path, key), problem.help(help));
         }
         if transport == "builtin" {
             options(member, path, report);
         }
-    }
-    if let Some(url) = node.get("url") {
-        self::url(url, &Path::Key(path, "url"), report);
+        if let Some(url) = node.get("url") {
+            self::url(url, transport, &Path::Key(path, "url"), report);
+        }
     }
     if let Some(command) = node.get("command") {
         self::command(node, command, &Path::Key(path, "command"), report);
@@ -68,8 +86,8 @@ pub(crate) fn check(member: &Member, path: &Path<'_>, report: &mut Report<'_>) {
 fn transport<'a>(member: &'a Member, path: &Path<'_>, report: &mut Report<'_>) -> Option<&'a str> {
     let node = &member.node;
     let given: Vec<_> =
-        WAYS.into_iter().filter(|(key, _)| node.get(key).is_some_and(|n| n.value != Value::Null)).collect();
-    if let [(first, _), (second, _), ..] = given[..] {
+        WAYS.into_iter().filter(|key| node.get(key).is_some_and(|n| n.value != Value::Null)).collect();
+    if let [first, second, ..] = given[..] {
         let second_span = node.member(second).map_or(member.key_span, |m| m.key_span);
         let problem = Problem::error(format!("{first:?} and {second:?} are two ways to reach one server"));
         report.add(second_span, &Path::Key(path, second), problem.help("keep one of them"));
@@ -77,7 +95,7 @@ fn transport<'a>(member: &'a Member, path: &Path<'_>, report: &mut Report<'_>) -
     }
     let named = node.get("transport").filter(|n| n.value != Value::Null);
     match (named, given.first()) {
-        (None, Some((_, transport))) => Some(transport),
+        (None, Some(way)) => Some(follows(node, way)),
         // A misspelt key is told of by the schema; that there is no other is not worth another word.
         (None, None) if node.members().iter().any(|m| means_a_way(&m.key)) => None,
         (None, None) => {
@@ -89,21 +107,23 @@ fn transport<'a>(member: &'a Member, path: &Path<'_>, report: &mut Report<'_>) -
         }
         (Some(named), given) => {
             // Another word is told of by the schema, with what it may be.
-            let transport = word(Some(named), &["stdio", "http", "builtin"])?;
-            let (key, _) = WAYS.into_iter().find(|(_, owner)| *owner == transport)?;
+            let transport = word(Some(named), &TRANSPORTS.map(|(transport, _)| transport))?;
+            let (_, key) = TRANSPORTS.into_iter().find(|(name, _)| *name == transport)?;
             match given {
-                Some((other, owner)) if *owner != transport => {
+                Some(other) if *other != key => {
                     let problem =
                         Problem::error(format!("transport {transport:?} does not go with {other:?}"));
-                    let help =
-                        format!("write \"transport\": {owner:?}, or leave it out: it follows from {other:?}");
+                    let help = format!(
+                        "write \"transport\": {:?}, or leave it out: it follows from {other:?}",
+                        follows(node, other)
+                    );
                     report.add(named.span, &Path::Key(path, "transport"), problem.help(help));
                     None
                 }
                 None => {
                     let problem =
                         Problem::error(format!("a server reached by {transport} needs the key {key:?}"));
-                    report.add(member.key_span, path, problem.help(format!("add {}", example(key))));
+                    report.add(member.key_span, path, problem.help(format!("add {}", example(transport))));
                     None
                 }
                 Some(_) => Some(transport),
@@ -112,17 +132,28 @@ fn transport<'a>(member: &'a Member, path: &Path<'_>, report: &mut Report<'_>) -
     }
 }
 
-/// Whether a key was probably meant to say how the server is reached.
-fn means_a_way(key: &str) -> bool {
-    let quoted = |help: &str| WAYS.iter().any(|(way, _)| help.contains(&format!("{way:?}?")));
-    known::nearest(key, WAYS.map(|(way, _)| way)).is_some()
-        || known::foreign_key("ServerDef", key).is_some_and(quoted)
+/// The transport that follows from the key that says how a server is reached.
+fn follows(node: &Node, way: &str) -> &'static str {
+    match way {
+        "command" => "stdio",
+        "builtin" => "builtin",
+        _ => Transport::of_url(node.get("url").and_then(Node::text).unwrap_or_default()).name(),
+    }
 }
 
-fn example(key: &str) -> &'static str {
-    match key {
-        "command" => "the program to start, as in \"command\": \"npx\"",
-        "url" => "its address, as in \"url\": \"https://example.com/mcp\"",
+/// Whether a key was probably meant to say how the server is reached.
+fn means_a_way(key: &str) -> bool {
+    let quoted = |help: &str| WAYS.iter().any(|way| help.contains(&format!("{way:?}?")));
+    known::nearest(key, WAYS).is_some() || known::foreign_key("ServerDef", key).is_some_and(quoted)
+}
+
+fn example(transport: &str) -> &'static str {
+    match transport {
+        "stdio" => "the program to start, as in \"command\": \"npx\"",
+        "http" => "its address, as in \"url\": \"https://example.com/mcp\"",
+        "sse" => "its address, as in \"url\": \"https://example.com/sse\"",
+        "tcp" => "its address, as in \"url\": \"tcp://127.0.0.1:7001\"",
+        "websocket" => "its address, as in \"url\": \"wss://example.com/mcp\"",
         _ => "\"builtin\": \"monitor\", \"file\" or \"db\"",
     }
 }
@@ -187,32 +218,45 @@ fn init(init: Option<&Node>, writable: Option<&Node>, options: &Path<'_>, report
     }
 }
 
-fn url(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+/// What an address looks like for a transport.
+fn shape(transport: &str) -> (&'static [&'static str], &'static str) {
+    match transport {
+        "tcp" => (&["tcp"], "\"tcp://host:port\""),
+        "websocket" => (&["ws", "wss"], "\"ws://host/path\" or \"wss://host/path\""),
+        _ => (&["http", "https"], "\"http://host/path\" or \"https://host/path\""),
+    }
+}
+
+fn url(node: &Node, transport: &str, path: &Path<'_>, report: &mut Report<'_>) {
     let Some(given) = node.text() else { return };
-    let wants = "\"http://host/path\" or \"https://host/path\"";
+    let (schemes, wants) = shape(transport);
     let lower = given.to_ascii_lowercase();
-    if !lower.starts_with("http://") && !lower.starts_with("https://") {
-        let problem =
-            Problem::error("this is not an address of an MCP server").expected(scheme(given), wants);
-        let problem = match lower.split_once("://").map(|(scheme, _)| scheme) {
-            Some("ws" | "wss" | "tcp") => problem
-                .help("this transport comes in a later version of Puerto; this one knows http and https"),
-            None => problem.help("write http:// or https:// in front of it"),
-            _ => problem,
+    let given_scheme = lower.split_once("://").map(|(scheme, _)| scheme);
+    if !given_scheme.is_some_and(|scheme| schemes.contains(&scheme)) {
+        let problem = Problem::error(format!("this is not an address of a server reached by {transport}"))
+            .expected(scheme(given), wants);
+        let problem = match given_scheme {
+            None => problem.help(format!("write {}:// in front of it", schemes.join(":// or "))),
+            Some(_) => problem,
         };
         return report.add(node.span, path, problem);
     }
+    let malformed = |report: &mut Report<'_>| {
+        let problem = Problem::error("this address is malformed").help(format!("write it as {wants}"));
+        report.add(node.span, path, problem);
+    };
     match given.parse::<Uri>() {
         Ok(uri) if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
             let problem = Problem::error("an address holds no user and no password");
-            let help = "write them as a header: \"headers\": { \"Authorization\": \"Basic ${TOKEN}\" }";
+            let help = match transport {
+                "tcp" => "give the server's token: \"token\": \"${TOKEN}\"",
+                _ => "write them as a header: \"headers\": { \"Authorization\": \"Basic ${TOKEN}\" }",
+            };
             report.add(node.span, path, problem.help(help));
         }
+        Ok(uri) if transport == "tcp" && uri.port_u16().is_none() => malformed(report),
         Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => {}
-        _ => {
-            let problem = Problem::error("this address is malformed").help(format!("write it as {wants}"));
-            report.add(node.span, path, problem);
-        }
+        _ => malformed(report),
     }
 }
 

@@ -97,9 +97,11 @@ fn the_validator_knows_every_keyword_of_the_schema() {
 
 #[test]
 fn the_examples_load_without_a_word() {
-    for (name, servers) in
-        [("servers.json", ["files", "monitor", "sqlite-demo"]), ("ops.json", ["db", "file", "monitor"])]
-    {
+    for (name, servers) in [
+        ("servers.json", ["files", "monitor", "sqlite-demo"]),
+        ("ops.json", ["db", "file", "monitor"]),
+        ("ops-embedded.json", ["db", "file", "monitor"]),
+    ] {
         let loaded = load(&root().join("config").join(name), &none).unwrap();
         assert_eq!(loaded.warnings, []);
         let tenant = loaded.def.tenants.values().next().unwrap();

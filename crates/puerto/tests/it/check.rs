@@ -25,8 +25,8 @@ fn a_good_file_is_counted() {
     let done = puerto(&root, &["check"], &[]);
     assert_eq!(text(&done.stdout), "config/servers.json: ok (1 tenant, 3 servers)\n");
     assert!(done.status.success() && done.stderr.is_empty());
-    let done = puerto(&root, &["check", "--config", "config/ops.json"], &[]);
-    assert_eq!(text(&done.stdout), "config/ops.json: ok (1 tenant, 3 servers)\n");
+    let done = puerto(&root, &["check", "--config", "config/ops-embedded.json"], &[]);
+    assert_eq!(text(&done.stdout), "config/ops-embedded.json: ok (1 tenant, 3 servers)\n");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn copy_examples() -> TempDir {
 fn the_three_task_list_runs() {
     let dir = copy_examples();
     let run = |arguments: &[&str]| command(Path::new(PUERTO), dir.path(), arguments);
-    let list = ["run", "config/tasks.json", "--config", "config/ops.json"];
+    let list = ["run", "config/tasks.json", "--config", "config/ops-embedded.json"];
     let (code, out, err) = run(&list);
     assert!(
         code == 0 && out.contains("[3/3] db.insert ok") && err.contains("3 done, 0 failed"),
@@ -76,7 +76,7 @@ fn the_three_task_list_runs() {
     assert!(code == 0 && lines.len() == 3 && lines.iter().all(|line| line["ok"] == true), "{out}");
     let tasks = r#"[{"type":"db","action":"query","params":{"sql":"select count(*) as n from events"}}]"#;
     std::fs::write(dir.path().join("count.json"), tasks).unwrap();
-    let (_, out, _) = run(&["run", "count.json", "--config", "config/ops.json", "--json"]);
+    let (_, out, _) = run(&["run", "count.json", "--config", "config/ops-embedded.json", "--json"]);
     let line: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(line["result"]["structuredContent"]["rows"], json!([[2]]), "{out}");
 }
@@ -90,7 +90,7 @@ fn a_failing_task_stops_the_list_unless_told_otherwise() {
         command(
             Path::new(PUERTO),
             dir.path(),
-            &[&["run", "tasks.json", "--config", "config/ops.json"], more].concat(),
+            &[&["run", "tasks.json", "--config", "config/ops-embedded.json"], more].concat(),
         )
     };
     let (code, out, err) = run(&[]);

@@ -12,6 +12,7 @@ mod rest;
 mod servers;
 mod tenants;
 mod tidy;
+mod transports;
 mod wire;
 
 /// The binary under test.

@@ -1,0 +1,61 @@
+//! A server behind a TCP address: newline-delimited messages, as over standard streams.
+
+use std::sync::Arc;
+
+use puerto_core::{Code, Error, Result, Secret};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::link::{Link, members_of};
+use super::pipe::Pipe;
+use super::{Event, LogRing, stdio};
+use crate::door::tcp::AUTHENTICATE;
+use crate::era::Era;
+
+/// Where a server is.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// Name or address of the machine.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What the server wants to be shown first.
+    pub token: Option<Secret>,
+}
+
+/// Connects, and shows the token where there is one. The pipe is put in place as soon as there is one, so that its
+/// owner can end it.
+pub(super) async fn connect(
+    address: &Address,
+    line_max: usize,
+    events: mpsc::Sender<Event>,
+    log: Arc<LogRing>,
+    place: &mut Option<Arc<Pipe>>,
+) -> Result<Arc<Pipe>> {
+    let Address { host, port, token } = address;
+    let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|cause| {
+        Error::upstream(Code::UpstreamDown, format!("could not connect to {host}:{port}")).inside(cause)
+    })?;
+    let _ = stream.set_nodelay(true);
+    let (input, output) = stream.into_split();
+    let (pipe, messages) = Pipe::new(None);
+    *place = Some(pipe.clone());
+    tokio::spawn(stdio::write(output, messages, pipe.clone()));
+    let reading = stdio::read(input, pipe.clone(), line_max, events, log);
+    let hung_up = pipe.hang_up.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = reading => {}
+            () = hung_up.cancelled() => {}
+        }
+    });
+    if let Some(token) = token {
+        let shown = members_of(&serde_json::json!({"token": token.reveal()}));
+        let link = Link::Pipe(pipe.clone());
+        let answer = link.ask(Era::Legacy, AUTHENTICATE, &shown, None).await?;
+        if answer.error.is_some() {
+            return Err(Error::upstream(Code::UpstreamDown, "the server refused the token"));
+        }
+    }
+    Ok(pipe)
+}
