@@ -3,7 +3,7 @@
 /// Bytes compared together where what is looked for is probably near.
 pub(super) const NEAR: usize = 16;
 /// Bytes compared together inside a long string.
-const BLOCK: usize = 64;
+const BLOCK: usize = 128;
 
 /// Steps through a string until less than a block is left of the text. Answers the place after the quote
 /// that ends it, or as an error the place where the text is left.
@@ -40,7 +40,7 @@ macro_rules! long_string {
         }
         let mut rest = $text.get($from..).unwrap_or_default();
         while let Some(window) = rest.first_chunk::<{ 2 + BLOCK }>() {
-            let mut ends: u64 = $ends(window);
+            let mut ends: u128 = $ends(window);
             while ends != 0 {
                 let quote = $text.len() - rest.len() + 2 + ends.trailing_zeros() as usize;
                 if !is_escaped($text, $from, quote, *$escaped) {
@@ -83,19 +83,20 @@ mod avx2 {
     /// Quotes that may end the string: those without a backslash before them, or with more than one.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn ends(window: &Window) -> u64 {
-        let (low, high) = (half(window, 0), half(window, 32));
-        let any = _mm256_or_si256(low, high);
+    fn ends(window: &Window) -> u128 {
+        let quarters = [quarter(window, 0), quarter(window, 32), quarter(window, 64), quarter(window, 96)];
+        let [first, second, third, fourth] = quarters;
+        let any = _mm256_or_si256(_mm256_or_si256(first, second), _mm256_or_si256(third, fourth));
         if _mm256_testz_si256(any, any) == 1 {
             return 0;
         }
-        let mask = |found| u64::from(_mm256_movemask_epi8(found).cast_unsigned());
-        mask(low) | mask(high) << 32
+        let mask = |found| u128::from(_mm256_movemask_epi8(found).cast_unsigned());
+        mask(first) | mask(second) << 32 | mask(third) << 64 | mask(fourth) << 96
     }
 
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn half(window: &Window, at: usize) -> __m256i {
+    fn quarter(window: &Window, at: usize) -> __m256i {
         let same = |back: usize, byte: u8| {
             // SAFETY: from `at - 2` on the window has 34 bytes, and the load wants no alignment.
             let bytes = unsafe { _mm256_loadu_si256(window.as_ptr().add(2 + at - back).cast()) };
@@ -121,15 +122,15 @@ mod sse2 {
         long_string!(text, from, escaped, ends)
     }
 
-    fn ends(window: &Window) -> u64 {
+    fn ends(window: &Window) -> u128 {
         (0..BLOCK).step_by(NEAR).fold(0, |mask, at| {
-            let part = |back: usize| window[2 + at - back..].first_chunk().expect("a block has four parts");
+            let part = |back: usize| window[2 + at - back..].first_chunk().expect("a block has eight parts");
             // SAFETY: see above; these functions have no other precondition.
             let found = unsafe {
                 let one_slash = _mm_andnot_si128(same(load(part(2)), b'\\'), same(load(part(1)), b'\\'));
                 bits(_mm_andnot_si128(one_slash, same(load(part(0)), b'"')))
             };
-            mask | u64::from(found) << at
+            mask | u128::from(found) << at
         })
     }
 
@@ -185,10 +186,10 @@ mod plain {
         long_string!(text, from, escaped, ends)
     }
 
-    fn ends(window: &Window) -> u64 {
+    fn ends(window: &Window) -> u128 {
         window.windows(3).enumerate().fold(0, |mask, (at, bytes)| {
             let one_slash = bytes[1] == b'\\' && bytes[0] != b'\\';
-            mask | u64::from(bytes[2] == b'"' && !one_slash) << at
+            mask | u128::from(bytes[2] == b'"' && !one_slash) << at
         })
     }
 
