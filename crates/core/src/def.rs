@@ -254,6 +254,18 @@ pub struct ServerDef {
     #[serde(default)]
     #[schemars(range(min = 1, max = 86400))]
     pub call_timeout: Option<u32>,
+    /// Seconds without a call after which its process is put to rest (`stdio`); the next call wakes it. 0 means
+    /// never; `orchestrator.idle_timeout` where left out.
+    #[serde(default)]
+    #[schemars(range(max = 2592000))]
+    pub idle_timeout: Option<u32>,
+    /// Seconds after which its process is replaced by a new one, once no call is under way (`stdio`).
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 31536000))]
+    pub max_lifetime: Option<u32>,
+    /// What its process may take from the machine (`stdio`).
+    #[serde(default)]
+    pub limits: LimitsDef,
     /// Calls that may be under way at this server at the same time; more wait in a bounded queue.
     #[serde(default)]
     #[schemars(range(min = 1, max = 10000))]
@@ -288,6 +300,28 @@ impl ServerDef {
     pub fn concurrent_limit(&self) -> usize {
         self.max_concurrent.unwrap_or(64) as usize
     }
+}
+
+/// What a process may take from the machine; the system enforces it. Left out means no limit of ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsDef {
+    /// Address space, in MiB. Runtimes reserve far more than they use: Node needs some 2000 at least.
+    #[serde(default)]
+    #[schemars(range(min = 16, max = 16777216))]
+    pub memory: Option<u32>,
+    /// Processor time in all, in seconds; then the process is ended, and started anew.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 31536000))]
+    pub cpu_seconds: Option<u32>,
+    /// Files and sockets open at the same time.
+    #[serde(default)]
+    #[schemars(range(min = 16, max = 1048576))]
+    pub open_files: Option<u32>,
+    /// Processes and threads of the user that runs Puerto, all taken together.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 1048576))]
+    pub processes: Option<u32>,
 }
 
 /// Options of the built-in servers; each server reads its own and refuses the others'.
@@ -398,8 +432,9 @@ pub struct OrchestratorDef {
     /// Longest time from start to the first catalog, in seconds.
     #[schemars(range(min = 1, max = 600))]
     pub startup_timeout: u64,
-    /// Seconds after which an unused server is put to rest; 0 = never. Only 0 in this version.
-    #[schemars(range(max = 0))]
+    /// Seconds without a call after which the process of a server is put to rest (`stdio`), where the server's own
+    /// `idle_timeout` says nothing; 0 = never.
+    #[schemars(range(max = 2592000))]
     pub idle_timeout: u64,
 }
 

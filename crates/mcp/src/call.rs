@@ -207,8 +207,7 @@ impl Call {
     }
 
     async fn try_send(&mut self) -> Result<Exchange> {
-        let live = self.upstream.live(self.ctx.deadline).await?;
-        self.place = Some(live.place().await?);
+        let live = self.take_place().await?;
         let era = questions::era_for(&self.client, &live).await;
         let session = remote_session(&self.client, &self.upstream, &live, era).await;
         let id = live.link.next_id();
@@ -237,6 +236,23 @@ impl Call {
         let exchange = live.link.send(request).await?;
         self.live = Some(live);
         Ok(exchange)
+    }
+
+    /// A place at the server. Where its process is put to rest or replaced in just this moment, the next one has one.
+    async fn take_place(&mut self) -> Result<Arc<Live>> {
+        let live = self.upstream.live(self.ctx.deadline).await?;
+        match live.place().await {
+            Ok(place) => {
+                self.place = Some(place);
+                Ok(live)
+            }
+            Err(_) if live.is_over() => {
+                let live = self.upstream.live(self.ctx.deadline).await?;
+                self.place = Some(live.place().await?);
+                Ok(live)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The next message for the client.

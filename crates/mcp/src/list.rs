@@ -74,7 +74,8 @@ async fn page(
     };
     let head = match modern {
         true => {
-            let settled = endpoint.upstreams().all(|up| up.state() == State::Ready);
+            let settled =
+                endpoint.upstreams().all(|up| matches!(up.state(), State::Ready | State::Hibernating));
             let ttl = if settled { FRESH_MS } else { 0 };
             format!(
                 r#""resultType":"complete","ttlMs":{ttl},"cacheScope":"private","_meta":{{"io.modelcontextprotocol/serverInfo":{SERVER_INFO}}},"{}":["#,

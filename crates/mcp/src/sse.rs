@@ -108,6 +108,15 @@ impl Decoder {
         self.chunk = chunk;
     }
 
+    /// Begins with another stream that goes on where this one broke off: what was not finished is gone.
+    pub fn restart(&mut self) {
+        self.chunk = Bytes::new();
+        self.place = Place::Start;
+        self.returned = false;
+        self.size = 0;
+        self.ended = true;
+    }
+
     /// The name of the event under way, or of the one that has just ended; mostly it has none.
     pub fn name(&self) -> &[u8] {
         &self.name
@@ -281,6 +290,17 @@ mod tests {
         assert_eq!(ended("event: endpoint\ndata: /m\n\n"), ("endpoint".into(), String::new(), None));
         assert_eq!(ended("id: 7\nretry: 250\ndata: {}\n\n"), (String::new(), "7".into(), wait));
         assert_eq!(ended("eve: x\nretry: soon\ndata: {}\n\n"), (String::new(), "7".into(), None));
+    }
+
+    #[test]
+    fn a_stream_that_broke_off_leaves_nothing_but_its_id() {
+        let mut decoder = Decoder::new(100);
+        decoder.feed(Bytes::from_static(b"id: 7\ndata: {\"a\""));
+        while decoder.piece().unwrap().is_some() {}
+        decoder.restart();
+        decoder.feed(Bytes::from_static(b"data: {}\n\n"));
+        assert_eq!(decoder.piece().unwrap(), Some(Piece::Data(Bytes::from_static(b"{}"))));
+        assert_eq!((decoder.piece().unwrap(), decoder.last_id()), (Some(Piece::End), &b"7"[..]));
     }
 
     #[test]

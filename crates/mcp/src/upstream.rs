@@ -12,7 +12,7 @@ mod sse;
 pub mod stdio;
 mod supervise;
 pub mod tcp;
-mod watch;
+pub(crate) mod watch;
 mod websocket;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -78,6 +78,8 @@ pub struct Rules {
     pub max_retries: u32,
     /// Longest time to the first offer.
     pub startup: Duration,
+    /// Time without a call after which a process is put to rest, where its definition says nothing; zero is never.
+    pub idle: Duration,
     /// Largest message of a server, in bytes.
     pub message_max: usize,
     /// How connections to HTTP servers are made.
@@ -95,6 +97,8 @@ pub enum State {
     Idle,
     /// Stopped by the operator.
     Stopped,
+    /// Put to rest since nobody used it; the next use wakes it.
+    Hibernating,
     /// On its way.
     Starting,
     /// Serves.
@@ -122,6 +126,7 @@ impl State {
             State::Disabled => "disabled",
             State::Idle => "idle",
             State::Stopped => "stopped",
+            State::Hibernating => "hibernating",
             State::Starting => "starting",
             State::Ready => "ready",
             State::BackingOff { .. } => "backing_off",
@@ -232,6 +237,16 @@ pub struct Live {
 }
 
 impl Live {
+    /// Whether it takes no calls any more.
+    pub fn is_over(&self) -> bool {
+        self.gate.is_closed()
+    }
+
+    /// Whether calls are under way or wait.
+    fn is_busy(&self, places: usize) -> bool {
+        self.gate.available_permits() < places || self.queued.load(Ordering::Relaxed) > 0
+    }
+
     /// Passes on an event that came along with the answer to a call.
     pub fn announce(&self, event: Event) {
         let _ = self.events.try_send(event);
@@ -433,7 +448,7 @@ impl Upstream {
         // Trying a failed server again at every call would start a process per call.
         const AGAIN: Duration = Duration::from_secs(30);
         let wake = match &*self.state.borrow() {
-            State::Idle => true,
+            State::Idle | State::Hibernating => true,
             State::Failed { since, .. } => since.elapsed() >= AGAIN,
             _ => false,
         };
@@ -535,6 +550,12 @@ impl Upstream {
         {
             self.subscriptions.stands(&live, deadline).await;
         }
+    }
+
+    /// Time without a call after which its process is put to rest.
+    fn idle_limit(&self) -> Option<Duration> {
+        let limit = self.def.idle_timeout.map_or(self.rules.idle, |s| Duration::from_secs(s.into()));
+        (!limit.is_zero()).then_some(limit)
     }
 
     /// The environment of a child: the allow-listed part of ours, the tenant's, its own.

@@ -86,6 +86,7 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
         auto_start: def.orchestrator.auto_start,
         max_retries: def.orchestrator.max_retries,
         startup: Duration::from_secs(def.orchestrator.startup_timeout),
+        idle: Duration::from_secs(def.orchestrator.idle_timeout),
         message_max: def.gateway.max_body_bytes,
         connector: Connector::new(),
         inherited: inherited.collect(),
@@ -145,7 +146,8 @@ fn reach(def: &ServerDef, tenant: &puerto_core::def::TenantDef) -> Result<Reach,
         Some(Transport::Stdio) => {
             let env = tenant.env.iter().map(|(name, value)| (name.into(), value.reveal().into())).collect();
             let command = def.command.clone().ok_or("\"command\" is missing")?;
-            Ok(Reach::Stdio(Program { command, args: def.args.clone(), cwd: def.cwd.clone(), env }))
+            let (args, cwd, limits) = (def.args.clone(), def.cwd.clone(), def.limits);
+            Ok(Reach::Stdio(Program { command, args, cwd, env, limits }))
         }
         Some(transport @ (Transport::Http | Transport::Sse | Transport::Websocket)) => {
             let over = match (transport, def.transport) {

@@ -9,6 +9,7 @@ use crate::frame::{Edits, Frame, Kind, Parts};
 use crate::session::{Level, Session};
 use crate::upstream::http::{Remote, RemoteSession};
 use crate::upstream::link::{Asked, Link, Request, request_text};
+use crate::upstream::watch::{AGAIN, AGAIN_MAX};
 use crate::upstream::{Event, Live, Upstream};
 use crate::wire::{INTERNAL_ERROR, METHOD_NOT_FOUND};
 
@@ -96,32 +97,48 @@ pub async fn set_level(live: &Live, session: Option<Arc<RemoteSession>>, level: 
     }
 }
 
+/// Keeps the stream of a client's own session open while the server has one.
 async fn follow(session: &Arc<Session>, live: &Live, remote: &Arc<Remote>, own: &Arc<RemoteSession>) {
-    let Ok(Some(mut stream)) = remote.listen(own).await else { return };
-    let client = Client::Legacy(session.clone());
-    while let Ok(frame) = stream.next().await {
-        match frame.kind() {
-            Kind::Request => {
-                let asked = Asked {
-                    link: Link::Http(remote.clone()),
-                    session: Some(own.clone()),
-                    id: frame.share(frame.id),
-                };
-                if let Some(text) = pass_on(&client, asked, &frame).await {
-                    session.send(text);
+    let mut left_off = Vec::new();
+    while let Ok(Some(mut stream)) = remote.listen(own, &left_off).await {
+        while let Ok(frame) = stream.next().await {
+            heard(session, live, remote, own, &frame).await;
+        }
+        let (last_id, wait) = stream.left_off();
+        left_off = last_id;
+        tokio::time::sleep(wait.unwrap_or(AGAIN).clamp(AGAIN, AGAIN_MAX)).await;
+    }
+}
+
+/// Passes on what a server says unasked in a client's own session.
+async fn heard(
+    session: &Arc<Session>,
+    live: &Live,
+    remote: &Arc<Remote>,
+    own: &Arc<RemoteSession>,
+    frame: &Frame,
+) {
+    match frame.kind() {
+        Kind::Request => {
+            let asked = Asked {
+                link: Link::Http(remote.clone()),
+                session: Some(own.clone()),
+                id: frame.share(frame.id),
+            };
+            if let Some(text) = pass_on(&Client::Legacy(session.clone()), asked, frame).await {
+                session.send(text);
+            }
+        }
+        Kind::Notification => match Event::from_notice(frame) {
+            Some(event) => live.announce(event),
+            None if frame.method_name() == "notifications/message" => {
+                let level = frame.text(frame.params.level).and_then(|text| Level::parse(&text));
+                if level >= session.level() {
+                    session.send(frame.parts.clone());
                 }
             }
-            Kind::Notification => match Event::from_notice(&frame) {
-                Some(event) => live.announce(event),
-                None if frame.method_name() == "notifications/message" => {
-                    let level = frame.text(frame.params.level).and_then(|text| Level::parse(&text));
-                    if level >= session.level() {
-                        session.send(frame.parts.clone());
-                    }
-                }
-                None => {}
-            },
-            Kind::Response | Kind::Nothing => {}
-        }
+            None => {}
+        },
+        Kind::Response | Kind::Nothing => {}
     }
 }

@@ -32,6 +32,7 @@ const PAGES_MAX: usize = 1000;
 /// Finds out the era of a server on a pipe and makes the handshake.
 pub async fn pipe(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
     let link = Link::Pipe(pipe.clone());
+    let mut refusal = None;
     if era != EraDef::Legacy {
         let probe = tokio::time::timeout(PROBE, link.ask(Era::Modern, "server/discover", "", None)).await;
         match probe {
@@ -39,9 +40,11 @@ pub async fn pipe(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
                 if let Some(about) = discovered(&frame) {
                     return Ok(about);
                 }
+                let error = refused("server/discover", &frame);
                 if era == EraDef::Modern || is_modern_error(&frame) {
-                    return Err(refused("server/discover", &frame));
+                    return Err(error);
                 }
+                refusal = Some(error);
             }
             Ok(Err(error)) => return Err(error),
             Err(_) if era == EraDef::Modern => return Err(too_slow()),
@@ -60,7 +63,10 @@ pub async fn pipe(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
         notices: false,
         session: None,
     };
-    let about = initialized(&pipe.send(request).await?.next().await?)?;
+    let answer = async { pipe.send(request).await?.next().await };
+    // A server that refuses the probe and then hangs up has said why.
+    let answer = answer.await.map_err(|error| refusal.unwrap_or(error))?;
+    let about = initialized(&answer)?;
     pipe.tell(INITIALIZED.to_owned().into()).await?;
     Ok(about)
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -28,6 +29,12 @@ use crate::upstream::pool::{Connector, Failure, Pool, Reading};
 
 /// Header that names a legacy session.
 pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+/// Header that says where a stream goes on.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Wait before a stream that broke off is resumed, where its server does not say how long.
+const RESUME: Duration = Duration::from_secs(1);
+/// Longest wait that a server can ask for.
+const RESUME_MAX: Duration = Duration::from_secs(30);
 /// Header that names the revision.
 pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// Header that mirrors the method.
@@ -126,6 +133,11 @@ impl RemoteSession {
         // Revisions before 2025-06-18 know no version header, and ignore it.
         let version = Some(HeaderValue::from_static(revision.text()));
         self.state.store(Arc::new(SessionState { id, version }));
+    }
+
+    /// Its id at the server, where it has one.
+    pub fn id(&self) -> Option<HeaderValue> {
+        self.state.load().id.clone()
     }
 
     /// Whether a handshake has been made.
@@ -284,16 +296,42 @@ impl Remote {
         if response.status().is_success() { Ok(()) } else { Err(bad_status(response.status())) }
     }
 
-    /// Opens the stream of a legacy session on which the server speaks unasked; nothing where it has none.
-    pub async fn listen(self: &Arc<Self>, session: &Arc<RemoteSession>) -> Result<Option<Answering>> {
-        let (mut headers, _) = self.session_headers(session).await?;
-        headers.remove(CONTENT_TYPE);
-        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let response = self.request(Method::GET, headers, Payload::default()).await?;
+    /// Opens the stream of a legacy session on which the server speaks unasked, or goes on with it after the
+    /// event of an id. Nothing where it has none. A forgotten session is opened again, once.
+    pub async fn listen(
+        self: &Arc<Self>,
+        session: &Arc<RemoteSession>,
+        last_id: &[u8],
+    ) -> Result<Option<Answering>> {
+        let (response, used) = self.get(session, last_id).await?;
+        let response = match response.status() {
+            StatusCode::NOT_FOUND => {
+                drop(response);
+                self.reopen(session, used.id.as_ref()).await?;
+                self.get(session, &[]).await?.0
+            }
+            _ => response,
+        };
         if !response.status().is_success() {
             return Ok(None);
         }
         Answering::new(self.clone(), 0, Some(session.clone()), response).map(Some)
+    }
+
+    async fn get(
+        self: &Arc<Self>,
+        session: &Arc<RemoteSession>,
+        last_id: &[u8],
+    ) -> Result<(Response<Reading>, Arc<SessionState>)> {
+        let (mut headers, used) = self.session_headers(session).await?;
+        headers.remove(CONTENT_TYPE);
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        // An id that cannot be a header was none of ours to keep.
+        if let Some(id) = HeaderValue::from_bytes(last_id).ok().filter(|id| !id.is_empty()) {
+            headers.insert(LAST_EVENT_ID, id);
+        }
+        let response = self.request(Method::GET, headers, Payload::default()).await?;
+        Ok((response, used))
     }
 
     /// Ends a legacy session at the server; it may not allow that, and that is all right.
@@ -433,6 +471,8 @@ pub struct Answering {
     status: StatusCode,
     body: Option<Reading>,
     events: Option<Decoder>,
+    /// The stream was resumed, and what was read of its message before does not count.
+    resumed: bool,
     over: bool,
 }
 
@@ -460,7 +500,16 @@ impl Answering {
             return Err(bad_status(head.status));
         }
         let events = stream.then(|| Decoder::new(remote.limit));
-        Ok(Self { remote, id, session, status: head.status, body: Some(body), events, over: false })
+        Ok(Self {
+            remote,
+            id,
+            session,
+            status: head.status,
+            body: Some(body),
+            events,
+            resumed: false,
+            over: false,
+        })
     }
 
     /// The HTTP status.
@@ -507,6 +556,9 @@ impl Answering {
     async fn message(&mut self) -> Result<Frame> {
         let mut reader = Reader::default();
         while let Some(data) = self.data().await? {
+            if std::mem::take(&mut self.resumed) {
+                reader = Reader::default();
+            }
             if reader.len() + data.len() > self.remote.limit {
                 return Err(too_large(self.remote.limit));
             }
@@ -525,10 +577,12 @@ impl Answering {
                     None => {}
                 }
             }
-            match (self.chunk().await?, &mut self.events) {
-                (chunk, None) => return Ok(chunk),
-                (Some(chunk), Some(events)) => events.feed(chunk),
-                (None, Some(_)) => return Err(closed("before it answered")),
+            let chunk = self.chunk().await;
+            match (chunk, &mut self.events) {
+                (chunk, None) => return chunk,
+                (Ok(Some(chunk)), Some(events)) => events.feed(chunk),
+                (Ok(None), Some(_)) => Box::pin(self.resume(closed("before it answered"))).await?,
+                (Err(error), Some(_)) => Box::pin(self.resume(error)).await?,
             }
         }
     }
@@ -546,6 +600,30 @@ impl Answering {
             }
         }
         Ok(None)
+    }
+
+    /// Goes on with a stream that has ended before the answer, where the server has given its events ids: it may
+    /// end a stream when it likes, and keeps what follows (specification 2025-11-25, transports). The call's own
+    /// deadline bounds how long this goes on.
+    async fn resume(&mut self, ended: Error) -> Result<()> {
+        let (Some(events), Some(session)) = (&mut self.events, &self.session) else { return Err(ended) };
+        if events.last_id().is_empty() || self.id == 0 {
+            return Err(ended);
+        }
+        tokio::time::sleep(events.retry().unwrap_or(RESUME).min(RESUME_MAX)).await;
+        let (response, _) = self.remote.get(session, events.last_id()).await?;
+        if !response.status().is_success() {
+            return Err(ended);
+        }
+        events.restart();
+        self.body = Some(response.into_body());
+        self.resumed = true;
+        Ok(())
+    }
+
+    /// Where the stream was when it ended, and how long its server wants us to wait.
+    pub fn left_off(&self) -> (Vec<u8>, Option<Duration>) {
+        self.events.as_ref().map_or_else(Default::default, |e| (e.last_id().to_vec(), e.retry()))
     }
 
     /// After the answer nothing follows on a stream but its end, which the next call need not wait for.
@@ -583,8 +661,8 @@ fn too_large(limit: usize) -> Error {
     Error::upstream(Code::UpstreamProtocol, format!("the server's answer is larger than {limit} bytes"))
 }
 
-/// Follows a stream on which a server speaks unasked, until it ends.
-pub async fn follow(mut stream: Answering, events: &mpsc::Sender<Event>) {
+/// Follows a stream on which a server speaks unasked, until it ends; answers where it left off.
+pub async fn follow(mut stream: Answering, events: &mpsc::Sender<Event>) -> (Vec<u8>, Option<Duration>) {
     while let Ok(frame) = stream.next().await {
         if frame.kind() == Kind::Request && frame.method_name() == "ping" {
             let _ = stream
@@ -595,7 +673,8 @@ pub async fn follow(mut stream: Answering, events: &mpsc::Sender<Event>) {
         if let Some(event) = Event::from_notice(&frame)
             && events.send(event).await.is_err()
         {
-            return;
+            break;
         }
     }
+    stream.left_off()
 }

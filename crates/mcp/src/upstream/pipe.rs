@@ -73,6 +73,11 @@ impl Pipe {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// How many ids were given out: what has been asked so far.
+    pub fn asked(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
     /// Sends a request.
     pub async fn send(self: &Arc<Self>, request: Request) -> Result<Waiting> {
         let (slot, mailbox) = mailbox();
@@ -117,7 +122,7 @@ impl Pipe {
 
     /// Reads a message that has come. What is none is kept in the log, where people look: many servers
     /// greet on standard output, and it does no harm.
-    pub fn read(self: &Arc<Self>, text: Bytes, events: &mpsc::Sender<Event>, log: &LogRing) {
+    pub fn read(self: &Arc<Self>, text: &Bytes, events: &mpsc::Sender<Event>, log: &LogRing) {
         match Frame::parse(text.clone()) {
             Ok(frame) => self.take(frame, events),
             Err(fault) => {

@@ -113,7 +113,9 @@ impl Stream {
                 Some(Piece::End) => return Ok(Some((self.decoder.name().to_vec(), data.freeze()))),
                 None => match self.body.frame().await.transpose() {
                     Ok(Some(frame)) => {
-                        frame.into_data().into_iter().for_each(|chunk| self.decoder.feed(chunk))
+                        if let Ok(chunk) = frame.into_data() {
+                            self.decoder.feed(chunk);
+                        }
                     }
                     Ok(None) => return Ok(None),
                     Err(cause) => return Err(closed("in the middle of its stream").inside(cause)),
@@ -130,7 +132,9 @@ async fn read(mut stream: Stream, pipe: Arc<Pipe>, events: mpsc::Sender<Event>, 
             () = pipe.hang_up.cancelled() => return pipe.close("it was stopped"),
         };
         match next {
-            Ok(Some((name, data))) if name.is_empty() || name == b"message" => pipe.read(data, &events, &log),
+            Ok(Some((name, data))) if name.is_empty() || name == b"message" => {
+                pipe.read(&data, &events, &log);
+            }
             Ok(Some(_)) => {}
             Ok(None) => break "it ended its stream of events".to_owned(),
             Err(error) => break error.chain(),

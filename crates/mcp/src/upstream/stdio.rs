@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use puerto_core::def::LimitsDef;
 use puerto_core::{Code, Error, Result};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
@@ -30,6 +32,8 @@ pub struct Program {
     pub cwd: Option<String>,
     /// Its whole environment.
     pub env: Vec<(OsString, OsString)>,
+    /// What it may take from the machine.
+    pub limits: LimitsDef,
 }
 
 /// The child itself, to be stopped by its owner.
@@ -51,6 +55,7 @@ pub fn start(
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own: stopping reaches what the child started, and Ctrl-C reaches only us.
     command.process_group(0).kill_on_drop(true);
+    bound(&mut command, program.limits);
     if let Some(cwd) = &program.cwd {
         command.current_dir(cwd);
     }
@@ -68,6 +73,43 @@ pub fn start(
     tokio::spawn(read(stdout, pipe.clone(), line_max, events, log.clone()));
     tokio::spawn(read_errors(stderr, log));
     Ok((pipe.clone(), Process { child, pipe }))
+}
+
+/// Sets what the child may take, and that it ends with us, even where we are ended by force.
+#[allow(unsafe_code, reason = "only what runs in the child between fork and exec can do this")]
+fn bound(command: &mut Command, limits: LimitsDef) {
+    let ours = nix::unistd::getpid();
+    // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(move || {
+            set_limits(limits)?;
+            #[cfg(target_os = "linux")]
+            {
+                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+                // We may have ended before that was set.
+                if nix::unistd::getppid() != ours {
+                    return Err(std::io::ErrorKind::Interrupted.into());
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+fn set_limits(limits: LimitsDef) -> std::io::Result<()> {
+    let set = |resource: Resource, value: Option<u64>| match value {
+        // No more than we may have ourselves.
+        Some(value) => {
+            let (_, most) = getrlimit(resource)?;
+            setrlimit(resource, value.min(most), value.min(most))
+        }
+        None => Ok(()),
+    };
+    set(Resource::RLIMIT_AS, limits.memory.map(|mib| u64::from(mib) << 20))?;
+    set(Resource::RLIMIT_CPU, limits.cpu_seconds.map(u64::from))?;
+    set(Resource::RLIMIT_NOFILE, limits.open_files.map(u64::from))?;
+    set(Resource::RLIMIT_NPROC, limits.processes.map(u64::from))?;
+    Ok(())
 }
 
 impl Process {
@@ -130,7 +172,7 @@ pub(super) async fn read(
     let mut lines = Lines::new(input, line_max);
     let why = loop {
         match lines.next().await {
-            Ok(Some(line)) => pipe.read(line, &events, &log),
+            Ok(Some(line)) => pipe.read(&line, &events, &log),
             Ok(None) => break "it closed the connection".to_owned(),
             Err(too_long) => {
                 let why = format!("{too_long}; the connection is ended");

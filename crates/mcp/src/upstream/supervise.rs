@@ -29,6 +29,8 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 const HEALTHY: Duration = Duration::from_secs(60);
 /// Changes that come within this time are one: servers often announce several lists in a row.
 const SETTLE: Duration = Duration::from_millis(50);
+/// Wait before a process that is to be replaced, and is busy, is looked at again.
+const BUSY: Duration = Duration::from_secs(1);
 /// Events of one server that may wait to be handled.
 const EVENT_QUEUE: usize = 256;
 
@@ -36,6 +38,10 @@ const EVENT_QUEUE: usize = 256;
 enum End {
     Stop(Option<oneshot::Sender<()>>),
     Again,
+    /// Nobody has used it for a while.
+    Unused,
+    /// Its process has lived long enough.
+    Aged,
     Broken(String),
     Shutdown,
 }
@@ -58,7 +64,11 @@ pub(super) async fn supervise(
         let began = Instant::now();
         match serve(&upstream, &mut orders, &shutdown).await {
             End::Shutdown => return,
-            End::Again => failures = 0,
+            End::Again | End::Aged => failures = 0,
+            End::Unused => {
+                wanted = false;
+                failures = 0;
+            }
             End::Stop(done) => {
                 wanted = false;
                 failures = 0;
@@ -84,7 +94,7 @@ pub(super) async fn supervise(
                         upstream.set(State::Stopped);
                         done.map(|done| done.send(()));
                     }
-                    End::Again | End::Broken(_) => {}
+                    End::Again | End::Unused | End::Aged | End::Broken(_) => {}
                 }
             }
         }
@@ -166,7 +176,16 @@ async fn serve(
     let watching = CancellationToken::new();
     let watcher = tokio::spawn(watch::watch(upstream.clone(), live.clone(), events_to, watching.clone()));
     let end = attend(upstream, &live, &mut events, orders, shutdown, &mut far).await;
+    // The state first: who finds no connection looks at it, and waits where one is coming.
+    match end {
+        End::Unused => upstream.set(State::Hibernating),
+        End::Aged => upstream.set(State::Starting),
+        _ => {}
+    }
     upstream.live.store(None);
+    if matches!(end, End::Unused | End::Aged) {
+        drained(upstream, &live).await;
+    }
     *upstream.ready_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     live.gate.close();
     watching.cancel();
@@ -178,6 +197,16 @@ async fn serve(
     }
     far.stop().await;
     end
+}
+
+/// Lets calls finish that found the connection just before it was taken away.
+async fn drained(upstream: &Upstream, live: &Live) {
+    let finished = async {
+        while live.is_busy(upstream.def.concurrent_limit()) {
+            tokio::time::sleep(SETTLE).await;
+        }
+    };
+    let _ = tokio::time::timeout(upstream.def.call_limit(), finished).await;
 }
 
 /// What a life of a server has to end, when it is over.
@@ -361,8 +390,10 @@ async fn attend(
     shutdown: &CancellationToken,
     far: &mut Far,
 ) -> End {
+    let mut age = Age::of(upstream, live);
     loop {
         tokio::select! {
+            end = age.over(upstream, live) => return end,
             event = events.recv() => match event {
                 Some(Event::Changed(kind)) => {
                     if let Err(error) = refresh(upstream, live, events, kind).await {
@@ -380,6 +411,52 @@ async fn attend(
                 None => return End::Shutdown,
             },
             () = shutdown.cancelled() => return End::Shutdown,
+        }
+    }
+}
+
+/// How long a process has been running, and unused.
+struct Age {
+    pipe: Option<Arc<Pipe>>,
+    began: Instant,
+    asked: u64,
+    unused_since: Instant,
+}
+
+impl Age {
+    fn of(upstream: &Upstream, live: &Live) -> Self {
+        let pipe = match (&live.link, &upstream.reach) {
+            (Link::Pipe(pipe), Reach::Stdio(_)) => Some(pipe.clone()),
+            _ => None,
+        };
+        let (began, asked) = (Instant::now(), pipe.as_ref().map_or(0, |pipe| pipe.asked()));
+        Self { pipe, began, asked, unused_since: began }
+    }
+
+    /// Waits until the process is to rest or to be replaced. Nothing is counted for each call: it is looked at again
+    /// after each such time whether something was asked in it, so a process rests after one to two of them.
+    async fn over(&mut self, upstream: &Upstream, live: &Live) -> End {
+        let Some(pipe) = &self.pipe else { return std::future::pending().await };
+        let (idle, life) =
+            (upstream.idle_limit(), upstream.def.max_lifetime.map(|s| Duration::from_secs(s.into())));
+        loop {
+            let rest = idle.map(|idle| self.unused_since + idle);
+            let replace = life.map(|life| self.began + life);
+            let Some(next) = rest.into_iter().chain(replace).min() else {
+                return std::future::pending().await;
+            };
+            tokio::time::sleep_until(next).await;
+            let busy = live.is_busy(upstream.def.concurrent_limit());
+            if busy {
+                tokio::time::sleep(BUSY).await;
+            } else if replace.is_some_and(|at| at <= Instant::now()) {
+                return End::Aged;
+            }
+            if busy || pipe.asked() != self.asked || upstream.subscriptions.any() {
+                (self.asked, self.unused_since) = (pipe.asked(), Instant::now());
+            } else if rest.is_some_and(|at| at <= Instant::now()) {
+                return End::Unused;
+            }
         }
     }
 }

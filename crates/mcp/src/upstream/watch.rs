@@ -16,11 +16,14 @@ use super::link::{Link, Request, request_text};
 use super::{Event, Live, Upstream};
 use crate::era::Era;
 use crate::frame::Kind;
+use crate::offer::ListKind;
 
 /// Longest wait for a server to take note of a subscription before the caller is told that it stands.
 const STAND: Duration = Duration::from_secs(2);
-/// Wait before a stream that has ended is opened again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Wait before a stream that has ended is opened again, where its server does not say how long.
+pub(crate) const AGAIN: Duration = Duration::from_secs(1);
+/// Longest such wait.
+pub(crate) const AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Which resources are subscribed to, by how many.
 #[derive(Debug)]
@@ -104,6 +107,20 @@ impl Subscriptions {
         }
     }
 
+    /// Whether somebody wants to hear of a resource.
+    pub(super) fn any(&self) -> bool {
+        !self.counts().is_empty()
+    }
+
+    /// Subscribes at a legacy server to everything that is wanted.
+    async fn renew(&self, live: &Live) {
+        let uris: Vec<_> = self.counts().keys().cloned().collect();
+        for uri in uris {
+            let members = format!("\"uri\":{}", serde_json::Value::from(uri));
+            let _ = live.link.ask(Era::Legacy, "resources/subscribe", &members, None).await;
+        }
+    }
+
     /// Waits until the server has taken note of everything that is wanted now.
     pub(super) async fn stands(&self, live: &Live, deadline: Instant) {
         if matches!(
@@ -157,21 +174,29 @@ pub(super) async fn watch(
     }
 }
 
+/// Keeps the stream of a legacy session open. Where the server has forgotten the session a new one is opened, in
+/// which the subscriptions are made again and the lists may be others.
 async fn legacy(upstream: &Upstream, live: &Live, events: &mpsc::Sender<Event>) {
     let Link::Http(remote) = &live.link else { return };
     let Some(session) = remote.control() else { return };
     let subscriptions = &upstream.subscriptions;
+    let (mut known, mut left_off, mut again) = (session.id(), Vec::new(), AGAIN);
     // Subscriptions of an earlier life of the server are made again in this one.
-    let uris: Vec<_> = subscriptions.counts().keys().cloned().collect();
-    for uri in uris {
-        let members = format!("\"uri\":{}", serde_json::Value::from(uri));
-        let _ = live.link.ask(Era::Legacy, "resources/subscribe", &members, None).await;
-    }
+    subscriptions.renew(live).await;
     loop {
-        match remote.listen(&session).await {
+        match remote.listen(&session, &left_off).await {
             Ok(Some(stream)) => {
+                if session.id() != known {
+                    known = session.id();
+                    subscriptions.renew(live).await;
+                    for kind in ListKind::ALL {
+                        let _ = events.try_send(Event::Changed(kind));
+                    }
+                }
                 subscriptions.standing.send_replace(u64::MAX);
-                follow(stream, events).await;
+                let (last_id, wait) = follow(stream, events).await;
+                left_off = last_id;
+                again = wait.unwrap_or(AGAIN).min(AGAIN_MAX);
             }
             // The server has no such stream: changes are seen at the next start only.
             Ok(None) => {
@@ -180,9 +205,11 @@ async fn legacy(upstream: &Upstream, live: &Live, events: &mpsc::Sender<Event>) 
             }
             Err(error) => {
                 upstream.log.push(format!("puerto: the stream of notifications broke: {}", error.chain()));
+                left_off.clear();
+                again = (again * 2).min(AGAIN_MAX);
             }
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(again).await;
     }
 }
 

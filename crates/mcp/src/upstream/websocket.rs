@@ -138,7 +138,7 @@ async fn read<S>(
         match next {
             Some(Ok(message)) => {
                 if let Some(text) = text(message) {
-                    pipe.read(text, &events, &log);
+                    pipe.read(&text, &events, &log);
                 }
             }
             Some(Err(cause)) => break format!("the connection broke: {cause}"),

@@ -102,8 +102,9 @@ pub(crate) async fn bind(setting: &str, host: &str, port: u16, asks: bool) -> Re
         })?
         .collect();
     if found.is_empty() || found.iter().any(|address| !address.ip().is_loopback()) && !asks {
+        let token = if setting == "--listen" { "ask for a token with --token-env, or " } else { "" };
         let text = format!(
-            "{host} is not a loopback address, and without credentials only loopback is served; \
+            "{host} is not a loopback address, and without credentials only loopback is served; {token}\
              set {setting} to 127.0.0.1 and reach it from elsewhere through an SSH tunnel or a reverse proxy that asks for credentials"
         );
         return Err(Error::caller(Code::InvalidConfig, text));

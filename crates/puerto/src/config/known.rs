@@ -59,7 +59,7 @@ pub(crate) fn foreign_key(definition: &str, key: &str) -> Option<&'static str> {
 pub(crate) fn foreign_value(definition: &str, value: &str) -> Option<&'static str> {
     Some(match (definition, value) {
         ("Transport", "sse" | "tcp" | "websocket" | "ws" | "openapi") => {
-            "this transport comes in a later version of Puerto; this one knows stdio, http and builtin"
+            "this transport comes in a later version of Puerto"
         }
         ("Transport", "streamable-http" | "streamable_http" | "streamableHttp" | "https") => {
             "did you mean \"http\"?"

@@ -23,10 +23,13 @@ const TRANSPORTS: [(&str, &str); 6] = [
 ];
 
 /// Keys that mean something for some transports only.
-const ONLY: [(&str, &[&str]); 6] = [
+const ONLY: [(&str, &[&str]); 9] = [
     ("args", &["stdio"]),
     ("cwd", &["stdio"]),
     ("env", &["stdio"]),
+    ("idle_timeout", &["stdio"]),
+    ("max_lifetime", &["stdio"]),
+    ("limits", &["stdio"]),
     ("headers", &["http", "sse", "websocket"]),
     ("token", &["tcp"]),
     ("options", &["builtin"]),
@@ -120,6 +123,7 @@ fn transport<'a>(member: &'a Member, path: &Path<'_>, report: &mut Report<'_>) -
                     report.add(named.span, &Path::Key(path, "transport"), problem.help(help));
                     None
                 }
+                None if node.members().iter().any(|m| means_a_way(&m.key)) => None,
                 None => {
                     let problem =
                         Problem::error(format!("a server reached by {transport} needs the key {key:?}"));

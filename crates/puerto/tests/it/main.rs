@@ -10,6 +10,7 @@ mod lifecycle;
 mod openapi;
 mod rest;
 mod servers;
+mod supervision;
 mod tenants;
 mod tidy;
 mod transports;

@@ -151,8 +151,8 @@ fn without_a_token_a_sidecar_serves_this_machine_only() {
         &root(),
         &["serve", "monitor", "--listen", "0.0.0.0:0"],
     );
-    assert_eq!(code, 2, "{errors}");
-    assert!(errors.contains("--listen") && errors.contains("loopback"), "{errors}");
+    assert_eq!(code, 1, "{errors}");
+    assert!(errors.contains("--token-env") && errors.contains("loopback"), "{errors}");
 }
 
 /// Opens a stream of HTTP+SSE; answers it and where its client posts.
@@ -246,4 +246,109 @@ fn tasks_run_against_three_processes_with_the_right_token() {
     let (code, said) = run("guess");
     assert_ne!(code, Some(0), "{said}");
     assert!(said.contains("refused the token") && !said.contains("guess"), "{said}");
+}
+
+/// A server over HTTP that does exactly what it is told: each request, head and body, gets the text that is
+/// answered for it, and its connection closes.
+fn scripted(answer: impl Fn(&str, &str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream);
+            let (mut head, mut body) = (String::new(), Vec::new());
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
+            let length = head
+                .lines()
+                .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            reader.by_ref().take(length.unwrap_or(0)).read_to_end(&mut body).unwrap();
+            let _ = reader.get_mut().write_all(answer(&head, &String::from_utf8_lossy(&body)).as_bytes());
+        }
+    });
+    format!("http://{address}/mcp")
+}
+
+fn http(status: &str, kind: &str, more: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}
+
+/// What a legacy server answers to everything but calls and streams.
+fn shakes_hands(body: &str) -> String {
+    let request: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let result = match request["method"].as_str().unwrap_or_default() {
+        "initialize" => {
+            json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {"listChanged": true}}, "serverInfo": {"name": "s", "version": "1"}})
+        }
+        "tools/list" => json!({"tools": [{"name": "slow", "inputSchema": {"type": "object"}}]}),
+        "server/discover" => return http("400 Bad Request", "text/plain", "", "what?"),
+        _ => return http("202 Accepted", "text/plain", "", ""),
+    };
+    let answer = json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string();
+    http("200 OK", "application/json", "Mcp-Session-Id: s1\r\n", &answer)
+}
+
+#[test]
+fn an_answer_whose_stream_breaks_off_is_gone_on_with() {
+    let id = std::sync::Mutex::new(0);
+    let url = scripted(move |head, body| {
+        let request: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        let events = |events: &str| http("200 OK", "text/event-stream", "", events);
+        if request["method"] == "tools/call" {
+            *id.lock().unwrap() = request["id"].as_u64().unwrap();
+            // An id, a wait, and the beginning of an event that is lost.
+            return events("id: 41\nretry: 20\ndata: \n\ndata: {\"jsonrpc\":\"2.0\",\"id\"");
+        }
+        if head.starts_with("GET") && head.to_lowercase().contains("last-event-id: 41") {
+            let result = json!({"content": [{"type": "text", "text": "at last"}]});
+            let answer = json!({"jsonrpc": "2.0", "id": *id.lock().unwrap(), "result": result});
+            return events(&format!("id: 42\ndata: {answer}\n\n"));
+        }
+        if head.starts_with("GET") {
+            http("405 Method Not Allowed", "text/plain", "", "")
+        } else {
+            shakes_hands(body)
+        }
+    });
+    let hub = Hub::with_servers(PUERTO, &json!({"s": {"transport": "http", "url": url}}));
+    let answer = hub.call("/mcp/default/s", "slow", json!({}));
+    assert!(answer["result"].to_string().contains("at last"), "{answer}");
+    let answer = hub.session("/mcp/default/s", "2025-11-25").ask("tools/call", json!({"name": "slow"}));
+    assert!(answer.response()["result"].to_string().contains("at last"), "{answer:?}");
+}
+
+#[test]
+fn a_session_that_the_server_forgot_is_opened_again_with_its_stream() {
+    let opened = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = opened.clone();
+    let url = scripted(move |head, body| {
+        let current = format!("mcp-session-id: s{}", count.load(std::sync::atomic::Ordering::SeqCst));
+        let lower = head.to_lowercase();
+        if body.contains("\"initialize\"") {
+            let now = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+            return shakes_hands(body).replace("s1", &format!("s{now}"));
+        }
+        if head.starts_with("GET") {
+            // The first stream ends at once, and takes its session with it.
+            if count.load(std::sync::atomic::Ordering::SeqCst) == 1 {
+                return if lower.contains("last-event-id: 7") {
+                    http("404 Not Found", "text/plain", "", "")
+                } else {
+                    http("200 OK", "text/event-stream", "", "id: 7\nretry: 20\ndata: \n\n")
+                };
+            }
+            return http("405 Method Not Allowed", "text/plain", "", "");
+        }
+        if lower.contains("mcp-session-id") && !lower.contains(&current) {
+            return http("404 Not Found", "text/plain", "", "");
+        }
+        shakes_hands(body)
+    });
+    let hub = Hub::with_servers(PUERTO, &json!({"s": {"transport": "http", "url": url}}));
+    wait_until("the session is opened again", || {
+        (opened.load(std::sync::atomic::Ordering::SeqCst) == 2).then_some(())
+    });
+    assert_eq!(hub.get("/api/servers/default/s").json()["restarts"], 0);
 }

@@ -1,0 +1,82 @@
+//! Processes of servers: put to rest, replaced, bounded, and ended with the hub.
+
+use std::path::Path;
+
+use puerto_testkit::{Fixture, Hub, wait_until};
+use serde_json::{Value, json};
+
+use crate::PUERTO;
+
+/// A server on a pipe with more keys in its definition.
+fn on_pipe(more: Value) -> Value {
+    let mut server = json!({"command": Fixture::program(PUERTO), "args": ["--stdio"]});
+    server.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"pipe": server})
+}
+
+fn pid(hub: &Hub) -> Option<u64> {
+    hub.get("/api/servers/default/pipe").json()["pid"].as_u64()
+}
+
+fn echoes(hub: &Hub) {
+    let answer = hub.call("/mcp/default/pipe", "echo", json!({"text": "hi"}));
+    assert!(answer["result"].to_string().contains("hi"), "{answer}\n{}", hub.process.errors());
+}
+
+#[test]
+fn a_server_that_nobody_uses_rests_and_the_next_call_wakes_it() {
+    let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"idle_timeout": 1})));
+    let first = pid(&hub).unwrap();
+    let tools = hub.tool_names("/mcp");
+    hub.wait_for("default:pipe", "hibernating");
+    wait_until("its process is gone", || (!Path::new(&format!("/proc/{first}")).exists()).then_some(()));
+    assert_eq!(pid(&hub), None);
+    assert_eq!(hub.tool_names("/mcp"), tools);
+    hub.wait_for("default:pipe", "hibernating");
+    echoes(&hub);
+    assert_ne!(pid(&hub), Some(first));
+    assert_eq!(hub.get("/api/servers/default/pipe").json()["restarts"], 0);
+}
+
+#[test]
+fn an_old_process_is_replaced_and_no_call_is_lost() {
+    let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"max_lifetime": 1})));
+    let first = pid(&hub).unwrap();
+    wait_until("the process is another one", || {
+        echoes(&hub);
+        pid(&hub).filter(|now| *now != first)
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_has_its_limits() {
+    let limits = json!({"open_files": 128, "cpu_seconds": 600, "memory": 4096});
+    let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"limits": limits})));
+    let text = std::fs::read_to_string(format!("/proc/{}/limits", pid(&hub).unwrap())).unwrap();
+    let limit = |name: &str| {
+        let line =
+            text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));
+        line[name.len()..].split_whitespace().next().unwrap().to_owned()
+    };
+    assert_eq!(limit("Max open files"), "128");
+    assert_eq!(limit("Max cpu time"), "600");
+    assert_eq!(limit("Max address space"), (4096u64 << 20).to_string());
+    echoes(&hub);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_ends_with_a_hub_that_is_ended_by_force() {
+    let hub = Hub::with_servers(PUERTO, &on_pipe(json!({})));
+    let child = pid(&hub).unwrap();
+    let killed = std::process::Command::new("kill").args(["-9", &hub.process.pid().to_string()]).status();
+    assert!(killed.unwrap().success());
+    wait_until("the child has ended", || {
+        let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        // Nobody may be there to take note of its end.
+        let ended =
+            state.is_empty() || state.rsplit(')').next().is_some_and(|rest| rest.trim().starts_with('Z'));
+        ended.then_some(())
+    });
+}
