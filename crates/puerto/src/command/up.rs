@@ -110,8 +110,11 @@ pub(crate) async fn bind(setting: &str, host: &str, port: u16, asks: bool) -> Re
         return Err(Error::caller(Code::InvalidConfig, text));
     }
     TcpListener::bind(&found[..]).await.map_err(|cause| {
-        let text =
-            format!("could not listen on {host}:{port}; does something else do so? Port 0 takes a free one");
+        let other = match setting {
+            "gateway.host" => "is another hub running? --port 0 takes a free port",
+            _ => "does something else listen there? Port 0 takes a free one",
+        };
+        let text = format!("could not listen on {host}:{port}; {other}");
         Error::caller(Code::Conflict, text).inside(cause)
     })
 }
