@@ -270,6 +270,10 @@ impl Call {
                     if self.tries_another(&frame) {
                         continue;
                     }
+                    if !frame.error.is_some() && frame.raw(frame.result.whole).first() != Some(&b'{') {
+                        let text = "the server answered with a result that is no object";
+                        return self.fail(Error::upstream(Code::UpstreamProtocol, text));
+                    }
                     return self.finish(&frame);
                 }
                 Kind::Notification => {

@@ -6,10 +6,11 @@
 pub mod http;
 pub mod hub;
 pub mod peers;
+pub mod play;
 pub mod process;
 
 pub use hub::{Hub, Session};
-pub use peers::{Fixture, odd, peer, root, scripted, scripted_http};
+pub use peers::{Fixture, hostile, odd, peer, root, scripted, scripted_http};
 
 use std::time::Duration;
 

@@ -75,6 +75,11 @@ pub fn odd(arguments: &[&str]) -> Value {
     json!({"command": "python3", "args": all})
 }
 
+/// The definition of the small server that mistreats whoever calls it.
+pub fn hostile() -> Value {
+    json!({"command": "python3", "args": [root().join("crates/testkit/servers/hostile.py")]})
+}
+
 /// The definition of the small server of either era that shows exactly what it received, and waits, hangs or
 /// refuses to start as asked.
 pub fn scripted(arguments: &[&str]) -> Value {

@@ -6,6 +6,7 @@ mod clients;
 mod config;
 mod conformance;
 mod docs;
+mod hostile;
 mod lifecycle;
 mod openapi;
 mod rest;

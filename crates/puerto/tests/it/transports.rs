@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 use puerto_testkit::peers::client;
+use puerto_testkit::play::{play, reply, shakes_hands};
 use puerto_testkit::process::Process;
 use puerto_testkit::{Fixture, Hub, peer, root, wait_until};
 use serde_json::json;
@@ -248,54 +249,12 @@ fn tasks_run_against_three_processes_with_the_right_token() {
     assert!(said.contains("refused the token") && !said.contains("guess"), "{said}");
 }
 
-/// A server over HTTP that does exactly what it is told: each request, head and body, gets the text that is
-/// answered for it, and its connection closes.
-fn scripted(answer: impl Fn(&str, &str) -> String + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let mut reader = BufReader::new(stream);
-            let (mut head, mut body) = (String::new(), Vec::new());
-            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
-            let length = head
-                .lines()
-                .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-            reader.by_ref().take(length.unwrap_or(0)).read_to_end(&mut body).unwrap();
-            let _ = reader.get_mut().write_all(answer(&head, &String::from_utf8_lossy(&body)).as_bytes());
-        }
-    });
-    format!("http://{address}/mcp")
-}
-
-fn http(status: &str, kind: &str, more: &str, body: &str) -> String {
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )
-}
-
-/// What a legacy server answers to everything but calls and streams.
-fn shakes_hands(body: &str) -> String {
-    let request: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-    let result = match request["method"].as_str().unwrap_or_default() {
-        "initialize" => {
-            json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {"listChanged": true}}, "serverInfo": {"name": "s", "version": "1"}})
-        }
-        "tools/list" => json!({"tools": [{"name": "slow", "inputSchema": {"type": "object"}}]}),
-        "server/discover" => return http("400 Bad Request", "text/plain", "", "what?"),
-        _ => return http("202 Accepted", "text/plain", "", ""),
-    };
-    let answer = json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string();
-    http("200 OK", "application/json", "Mcp-Session-Id: s1\r\n", &answer)
-}
-
 #[test]
 fn an_answer_whose_stream_breaks_off_is_gone_on_with() {
     let id = std::sync::Mutex::new(0);
-    let url = scripted(move |head, body| {
+    let url = play(move |head, body| {
         let request: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-        let events = |events: &str| http("200 OK", "text/event-stream", "", events);
+        let events = |events: &str| reply("200 OK", "text/event-stream", "", events);
         if request["method"] == "tools/call" {
             *id.lock().unwrap() = request["id"].as_u64().unwrap();
             // An id, a wait, and the beginning of an event that is lost.
@@ -307,7 +266,7 @@ fn an_answer_whose_stream_breaks_off_is_gone_on_with() {
             return events(&format!("id: 42\ndata: {answer}\n\n"));
         }
         if head.starts_with("GET") {
-            http("405 Method Not Allowed", "text/plain", "", "")
+            reply("405 Method Not Allowed", "text/plain", "", "")
         } else {
             shakes_hands(body)
         }
@@ -323,7 +282,7 @@ fn an_answer_whose_stream_breaks_off_is_gone_on_with() {
 fn a_session_that_the_server_forgot_is_opened_again_with_its_stream() {
     let opened = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = opened.clone();
-    let url = scripted(move |head, body| {
+    let url = play(move |head, body| {
         let current = format!("mcp-session-id: s{}", count.load(std::sync::atomic::Ordering::SeqCst));
         let lower = head.to_lowercase();
         if body.contains("\"initialize\"") {
@@ -334,15 +293,15 @@ fn a_session_that_the_server_forgot_is_opened_again_with_its_stream() {
             // The first stream ends at once, and takes its session with it.
             if count.load(std::sync::atomic::Ordering::SeqCst) == 1 {
                 return if lower.contains("last-event-id: 7") {
-                    http("404 Not Found", "text/plain", "", "")
+                    reply("404 Not Found", "text/plain", "", "")
                 } else {
-                    http("200 OK", "text/event-stream", "", "id: 7\nretry: 20\ndata: \n\n")
+                    reply("200 OK", "text/event-stream", "", "id: 7\nretry: 20\ndata: \n\n")
                 };
             }
-            return http("405 Method Not Allowed", "text/plain", "", "");
+            return reply("405 Method Not Allowed", "text/plain", "", "");
         }
         if lower.contains("mcp-session-id") && !lower.contains(&current) {
-            return http("404 Not Found", "text/plain", "", "");
+            return reply("404 Not Found", "text/plain", "", "");
         }
         shakes_hands(body)
     });
