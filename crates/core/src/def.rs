@@ -11,7 +11,7 @@ use crate::id::{ServerName, TenantId};
 use crate::secret::Secret;
 
 /// The configuration of one Puerto: the file `config/servers.json`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HubDef {
     /// Where the schema of this file lies; editors use it, Puerto does not.
@@ -58,7 +58,7 @@ impl HubDef {
 }
 
 /// A section whose part of Puerto does not exist yet: anything inside is refused rather than ignored.
-#[derive(Debug, Clone, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[schemars(extend("not" = {}))]
 pub struct Reserved {}
 
@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for Reserved {
 }
 
 /// An organisation or project.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantDef {
     /// For people.
@@ -89,7 +89,7 @@ pub struct TenantDef {
 }
 
 /// Limits of a tenant; 0 means none.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuotasDef {
     /// Servers that may be defined.
@@ -201,7 +201,7 @@ impl BuiltinName {
 }
 
 /// An MCP server, as defined.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServerDef {
     /// A label for people and lists, such as `database`.
@@ -343,7 +343,7 @@ pub struct OptionsDef {
 }
 
 /// The listener and the MCP endpoint.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayDef {
     /// Address to listen on. Only loopback until access is configured.
@@ -422,7 +422,7 @@ impl Separator {
 }
 
 /// How servers are started.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OrchestratorDef {
     /// Start every enabled server at boot; otherwise at its first use.
@@ -445,7 +445,7 @@ impl Default for OrchestratorDef {
 }
 
 /// What is logged and how.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoggingDef {
     /// Lowest level shown.
@@ -504,7 +504,7 @@ pub enum LogFormat {
 }
 
 /// Where Puerto keeps its own data.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreDef {
     /// `sqlite://path`, or `sqlite::memory:` to keep nothing.
@@ -518,7 +518,7 @@ impl Default for StoreDef {
 }
 
 /// MCP Apps of our own kind.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AppsDef {
     /// Directory that holds one folder per app.

@@ -25,13 +25,19 @@ pub struct TenantView {
     pub quota: Arc<Quota>,
 }
 
+impl TenantView {
+    /// A tenant as it is defined now. Its counters go on where its limits are the same.
+    pub fn new(id: TenantId, def: TenantDef, before: Option<&TenantView>) -> Arc<Self> {
+        let same = before.filter(|before| before.def.quotas == def.quotas);
+        let quota = same.map_or_else(|| Arc::new(Quota::new(&def.quotas)), |before| before.quota.clone());
+        Arc::new(Self { id, def, quota })
+    }
+}
+
 impl View {
     /// The first view of a configuration.
     pub fn new(tenants: BTreeMap<TenantId, TenantDef>) -> Self {
-        let made = tenants.into_iter().map(|(id, def)| {
-            let quota = Arc::new(Quota::new(&def.quotas));
-            (id.clone(), Arc::new(TenantView { id, def, quota }))
-        });
+        let made = tenants.into_iter().map(|(id, def)| (id.clone(), TenantView::new(id, def, None)));
         Self { tenants: made.collect() }
     }
 }

@@ -1,24 +1,25 @@
 //! The hub: tenants, sessions and what all operations share. It is built once from definitions and handed
 //! down; there is no other state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use puerto_core::def::{HubDef, Separator};
-use puerto_core::{Caller, Ctx, Error, Recorder, Result, ServerName, TenantId, View};
+use arc_swap::ArcSwap;
+use puerto_core::def::{HubDef, Separator, TenantDef};
+use puerto_core::{Caller, Ctx, Error, Recorder, Result, ServerName, TenantId, TenantView, View};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, Part};
+use crate::adopt::{Maker, Plan, Remembered, Tenants};
+use crate::catalog::Catalog;
 use crate::cursor::Seal;
 use crate::door::sse::Streams;
-use crate::names;
 use crate::offer::Offer;
 use crate::session::{Session, Sessions};
-use crate::tenant::{Keeper, Save, Tenant};
+use crate::tenant::{Save, Tenant};
 use crate::upstream::link::Link;
-use crate::upstream::{Birth, Reach, Rules, Upstream};
+use crate::upstream::{Reach, Rules, Upstream};
 
 /// How often unused sessions are looked for.
 const REAP: Duration = Duration::from_secs(15);
@@ -62,7 +63,9 @@ pub struct Hub {
     /// Values that doors and operations read.
     pub settings: Settings,
     /// Tenants at work.
-    pub tenants: BTreeMap<TenantId, Arc<Tenant>>,
+    tenants: ArcSwap<Tenants>,
+    rules: Arc<Rules>,
+    save: Save,
     /// Legacy sessions with clients.
     pub sessions: Sessions,
     /// Streams of clients that speak HTTP+SSE.
@@ -114,50 +117,28 @@ impl Hub {
         let stopping = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let rules = Arc::new(build.rules);
-        let mut remembered: BTreeMap<(TenantId, ServerName), Offer> =
+        let mut remembered: Remembered =
             build.remembered.into_iter().map(|(tenant, server, offer)| ((tenant, server), offer)).collect();
-        let mut tenants = BTreeMap::new();
-        for (id, view) in build.view.tenants {
-            let enabled: BTreeSet<_> =
-                view.def.servers.iter().filter(|(_, def)| def.enabled).map(|(name, _)| name).collect();
-            let tools_max = view.def.quotas.max_tools_per_server as usize;
-            let known: BTreeMap<_, _> = enabled
-                .iter()
-                .filter_map(|&name| Some((name.clone(), remembered.remove(&(id.clone(), name.clone()))?)))
-                .collect();
-            let parts = known.iter().map(|(server, offer)| Part {
-                server: server.clone(),
-                offer: Arc::new(offer.clone()),
-                kinds: view.def.servers[server].capabilities.clone(),
-                tools_max,
-            });
-            let keeper =
-                Keeper::new(names::aliases(enabled), gateway.separator, parts.collect(), build.save.clone());
-            let keeper = Arc::new(keeper);
-            let mut upstreams = BTreeMap::new();
-            for (name, def) in &view.def.servers {
-                let hears = keeper.clone();
-                let birth = Birth {
-                    tenant: id.clone(),
-                    name: name.clone(),
-                    def: def.clone(),
-                    reach: (build.reach)(&id, name)
-                        .unwrap_or_else(|why| Reach::Builtin(Box::new(move || Err(why.clone())))),
-                    rules: rules.clone(),
-                    remembered: known.get(name).cloned(),
-                    hear: Arc::new(move |upstream, news| hears.hear(upstream, tools_max, news)),
-                };
-                upstreams.insert(name.clone(), Upstream::spawn(birth, &mut tasks, stopping.clone()));
-            }
-            tenants.insert(id, Arc::new(Tenant { view, upstreams, keeper }));
-        }
+        let mut maker = Maker {
+            separator: gateway.separator,
+            rules: rules.clone(),
+            save: build.save.clone(),
+            reach: build.reach,
+            remembered: &mut remembered,
+            tasks: &mut tasks,
+            stopping: &stopping,
+        };
+        let tenants: Tenants =
+            build.view.tenants.into_iter().map(|(id, view)| (id, maker.tenant(view, None))).collect();
         let hub = Arc::new(Self {
             settings: Settings {
                 separator: gateway.separator,
                 page_size: gateway.page_size,
                 body_max: gateway.max_body_bytes,
             },
-            tenants,
+            tenants: ArcSwap::from_pointee(tenants),
+            rules,
+            save: build.save,
             sessions: Sessions::new(gateway.max_sessions, Duration::from_secs(gateway.session_idle_timeout)),
             streams: Streams::default(),
             seal: Seal::new(build.cursor_key),
@@ -178,14 +159,55 @@ impl Hub {
         tasks.spawn(work);
     }
 
+    /// Tenants at work, as they are now.
+    pub fn tenants(&self) -> Arc<Tenants> {
+        self.tenants.load_full()
+    }
+
     /// A tenant; a foreign one does not exist.
-    pub fn tenant(&self, id: &str) -> Result<&Arc<Tenant>> {
-        self.tenants.get(id).ok_or_else(|| Error::not_found("tenant", id))
+    pub fn tenant(&self, id: &str) -> Result<Arc<Tenant>> {
+        self.tenants.load().get(id).cloned().ok_or_else(|| Error::not_found("tenant", id))
+    }
+
+    /// Takes over other definitions. What is the same goes on untouched; a server that is defined otherwise gives
+    /// way to a new one, and ends when the calls that it has are done.
+    pub fn adopt(&self, defs: BTreeMap<TenantId, TenantDef>, reach: &ReachOf<'_>) -> Plan {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.tenants();
+        let plan = Plan::between(&before, &defs);
+        let mut maker = Maker {
+            separator: self.settings.separator,
+            rules: self.rules.clone(),
+            save: self.save.clone(),
+            reach,
+            remembered: &mut Remembered::new(),
+            tasks: &mut tasks,
+            stopping: &self.stopping,
+        };
+        let tenants: Tenants = defs
+            .into_iter()
+            .map(|(id, def)| {
+                let old = before.get(&id);
+                let view = TenantView::new(id.clone(), def, old.map(|old| &*old.view));
+                (id, maker.tenant(view, old))
+            })
+            .collect();
+        let stays = |up: &Arc<Upstream>| {
+            let now = tenants.get(&up.tenant).and_then(|tenant| tenant.upstreams.get(&up.name));
+            now.is_some_and(|now| Arc::ptr_eq(now, up))
+        };
+        let gone: Vec<_> =
+            before.values().flat_map(|t| t.upstreams.values()).filter(|up| !stays(up)).cloned().collect();
+        for upstream in gone {
+            tasks.spawn(async move { upstream.retire().await });
+        }
+        self.tenants.store(Arc::new(tenants));
+        plan
     }
 
     /// An endpoint by the parts of its path.
     pub fn endpoint(&self, tenant: Option<&str>, server: Option<&str>) -> Result<Endpoint> {
-        let tenant = self.tenant(tenant.unwrap_or(TenantId::default().as_str()))?.clone();
+        let tenant = self.tenant(tenant.unwrap_or(TenantId::default().as_str()))?;
         let server = match server {
             None => None,
             Some(given) => {
@@ -213,7 +235,7 @@ impl Hub {
     /// Ends a session and what hangs on it: its calls, its subscriptions, its sessions at servers.
     pub async fn end_session(&self, id: &str) -> Option<Arc<Session>> {
         let session = self.sessions.remove(id)?;
-        let Some(tenant) = self.tenants.get(&session.tenant) else { return Some(session) };
+        let Ok(tenant) = self.tenant(session.tenant.as_str()) else { return Some(session) };
         let endpoint = Endpoint { tenant: tenant.clone(), server: session.server.clone() };
         for uri in session.subscriptions() {
             for target in crate::route::resource_targets(&endpoint, &uri).into_iter().take(1) {

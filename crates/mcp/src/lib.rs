@@ -3,6 +3,7 @@
 //! The data path of Puerto. It knows no store and no axum: the binary hands bytes in and carries
 //! bytes away.
 
+pub mod adopt;
 pub mod builtin;
 pub mod call;
 pub mod catalog;

@@ -52,7 +52,7 @@ pub struct Tenant {
 pub struct Keeper {
     catalog: ArcSwap<Catalog>,
     parts: Mutex<BTreeMap<ServerName, Part>>,
-    aliases: BTreeMap<ServerName, String>,
+    aliases: ArcSwap<BTreeMap<ServerName, String>>,
     separator: Separator,
     changes: broadcast::Sender<Change>,
     save: Save,
@@ -76,7 +76,7 @@ impl Keeper {
         Self {
             catalog: ArcSwap::from_pointee(catalog),
             parts: Mutex::new(parts.into_iter().map(|part| (part.server.clone(), part)).collect()),
-            aliases,
+            aliases: ArcSwap::from_pointee(aliases),
             separator,
             changes: broadcast::Sender::new(CHANGE_QUEUE),
             save,
@@ -89,8 +89,29 @@ impl Keeper {
     }
 
     /// The alias of a server on the wire.
-    pub fn alias(&self, server: &ServerName) -> &str {
-        self.aliases.get(server).map_or("", String::as_str)
+    pub fn alias(&self, server: &ServerName) -> String {
+        self.aliases.load().get(server).cloned().unwrap_or_default()
+    }
+
+    /// Goes on with these servers and their aliases: what others offered is gone.
+    pub fn reshape(&self, aliases: BTreeMap<ServerName, String>) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<_> = parts.keys().filter(|server| !aliases.contains_key(*server)).cloned().collect();
+        if gone.is_empty() && **self.aliases.load() == aliases {
+            return;
+        }
+        gone.iter().for_each(|server| drop(parts.remove(server)));
+        let all: Vec<_> = parts.values().cloned().collect();
+        let touched: Vec<_> = gone.into_iter().chain(parts.keys().cloned()).collect();
+        self.aliases.store(Arc::new(aliases.clone()));
+        let catalog = Arc::new(Catalog::merge(&all, aliases, self.separator));
+        let before = self.catalog.swap(catalog.clone());
+        drop(parts);
+        for server in touched {
+            for kind in catalog.changes(&before, Some(&server)) {
+                let _ = self.changes.send(Change::List { server: server.clone(), kind });
+            }
+        }
     }
 
     /// Hears of changes from now on.
@@ -123,7 +144,7 @@ impl Keeper {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let known = parts.insert(server.clone(), part).is_some();
         let all: Vec<_> = parts.values().cloned().collect();
-        let catalog = Arc::new(Catalog::merge(&all, self.aliases.clone(), self.separator));
+        let catalog = Arc::new(Catalog::merge(&all, BTreeMap::clone(&self.aliases.load()), self.separator));
         let before = self.catalog.swap(catalog.clone());
         drop(parts);
         (self.save)(&upstream.tenant, &server, &offer);

@@ -26,6 +26,7 @@ use puerto_core::def::ServerDef;
 use puerto_core::{Code, Error, Result, Retry, ServerName, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::builtin::Builtin;
 use crate::frame::Frame;
@@ -304,7 +305,11 @@ pub struct Upstream {
     /// When it was first asked to come up; nothing once it has failed to.
     coming_since: Mutex<Option<Instant>>,
     commands: mpsc::Sender<Command>,
-    subscriptions: watch::Subscriptions,
+    subscriptions: Arc<watch::Subscriptions>,
+    /// Ends its supervision.
+    stopping: CancellationToken,
+    /// Another one has taken its place.
+    retired: std::sync::atomic::AtomicBool,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -327,17 +332,19 @@ pub struct Birth {
     pub rules: Arc<Rules>,
     /// What it offered when it was last seen.
     pub remembered: Option<Offer>,
+    /// The one whose place it takes.
+    pub before: Option<Arc<Upstream>>,
     /// Who hears its news.
     pub hear: Hear,
 }
 
 impl Upstream {
     /// An upstream and its supervision, which ends when the token does and is awaited by its owner.
-    pub fn spawn(
-        birth: Birth,
-        tasks: &mut tokio::task::JoinSet<()>,
-        stop: tokio_util::sync::CancellationToken,
-    ) -> Arc<Self> {
+    pub fn spawn(birth: Birth, tasks: &mut tokio::task::JoinSet<()>, stop: &CancellationToken) -> Arc<Self> {
+        let stop = stop.child_token();
+        let before = birth.before.as_ref();
+        let remembered = birth.remembered.map(Arc::new).or_else(|| before?.offer());
+        let subscriptions = before.map(|before| before.subscriptions.clone()).unwrap_or_default();
         let (commands, orders) = mpsc::channel(16);
         let first = if birth.def.enabled { State::Idle } else { State::Disabled };
         let upstream = Arc::new(Self {
@@ -350,18 +357,37 @@ impl Upstream {
             hear: birth.hear,
             state: tokio::sync::watch::Sender::new(first),
             live: ArcSwapOption::empty(),
-            offer: ArcSwapOption::new(birth.remembered.map(Arc::new)),
+            offer: ArcSwapOption::new(remembered),
             confirmed: false.into(),
             restarts: AtomicU32::new(0),
             ready_since: Mutex::default(),
             coming_since: Mutex::new(Some(Instant::now())),
             commands,
-            subscriptions: watch::Subscriptions::default(),
+            subscriptions,
+            stopping: stop.clone(),
+            retired: false.into(),
         });
         if upstream.def.enabled {
             tasks.spawn(supervise::supervise(upstream.clone(), orders, stop));
         }
         upstream
+    }
+
+    /// Whether another one has taken its place.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    /// Ends it for good: calls under way finish, and nobody hears of it any more.
+    pub async fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+        if let Some(live) = self.connected() {
+            tokio::select! {
+                () = supervise::drained(self, &live) => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+        self.stopping.cancel();
     }
 
     /// How it is.

@@ -153,6 +153,18 @@ pub(crate) enum Command {
         #[arg(long, default_value = "default")]
         tenant: String,
     },
+    /// Let a running hub take over its configuration file now
+    Reload {
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+    /// Show what a running hub would change if it took over its configuration file
+    Diff {
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
     /// Show how a running hub is
     Status {
         /// Which hub.

@@ -28,6 +28,11 @@ pub(crate) const BUILT_IN: &str = "built in; there is no config/servers.json";
 /// Loads the configuration that a command runs with; answers it and what to call it. What is wrong with
 /// it is shown in full.
 pub(crate) fn load(given: &ConfigArg) -> Result<(HubDef, String), ExitCode> {
+    load_origin(given).map(|(def, name, _)| (def, name))
+}
+
+/// The same, with the place that it was loaded from.
+pub(crate) fn load_origin(given: &ConfigArg) -> Result<(HubDef, String, Origin), ExitCode> {
     let origin = config::locate(given.config.as_deref(), &env);
     let name = match &origin {
         Origin::File(path) => path.display().to_string(),
@@ -39,7 +44,7 @@ pub(crate) fn load(given: &ConfigArg) -> Result<(HubDef, String), ExitCode> {
     };
     problems.iter().for_each(|problem| out::error_line(format_args!("{problem}\n")));
     match loaded {
-        Some(def) => Ok((def, name)),
+        Some(def) => Ok((def, name, origin)),
         None => {
             out::error_line(format_args!("error: {name} is not valid; nothing was started"));
             Err(ExitCode::FAILURE)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use puerto_core::def::{HubDef, ServerDef, Transport};
-use puerto_core::{Code, Error, Recorder, Result, TenantId, View};
+use puerto_core::{Code, Error, Recorder, Result, ServerName, TenantId, View};
 use puerto_mcp::hub::{Build, Hub};
 use puerto_mcp::offer::Offer;
 use puerto_mcp::upstream::pool::Connector;
@@ -95,10 +95,7 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
         def,
         view: View::new(def.tenants.clone()),
         rules,
-        reach: &|tenant, name| {
-            let tenant = &def.tenants[tenant];
-            reach(&tenant.servers[name], tenant)
-        },
+        reach: &reach_of(def),
         remembered: remembered.collect(),
         save: saver(store.clone()),
         recorder,
@@ -138,6 +135,14 @@ fn saver(store: Store) -> puerto_mcp::tenant::Save {
             }
         });
     })
+}
+
+/// How each server of a configuration is reached.
+pub(crate) fn reach_of(def: &HubDef) -> impl Fn(&TenantId, &ServerName) -> Result<Reach, String> + '_ {
+    |tenant, name| {
+        let tenant = def.tenants.get(tenant).ok_or("the tenant is not defined")?;
+        reach(tenant.servers.get(name).ok_or("the server is not defined")?, tenant)
+    }
 }
 
 /// How a server is reached, from its definition.
@@ -203,9 +208,7 @@ pub(crate) fn single(name: &str, server: ServerDef) -> HubDef {
     let mut def: HubDef =
         serde_json::from_str(r#"{"tenants":{"default":{}},"store":{"url":"sqlite::memory:"}}"#)
             .expect("a constant configuration is valid");
-    if let (Some(tenant), Ok(name)) =
-        (def.tenants.get_mut(&TenantId::default()), puerto_core::ServerName::new(name))
-    {
+    if let (Some(tenant), Ok(name)) = (def.tenants.get_mut(&TenantId::default()), ServerName::new(name)) {
         tenant.servers.insert(name, server);
     }
     def

@@ -9,6 +9,7 @@ mod memory;
 mod openapi;
 mod out;
 mod record;
+mod reload;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,8 @@ async fn dispatch(command: Command) -> ExitCode {
         Command::Call { tool, arguments, hub, tenant } => {
             command::ask::call(&hub, &tenant, &tool, arguments).await
         }
+        Command::Reload { hub } => command::ask::reload(&hub, false).await,
+        Command::Diff { hub } => command::ask::reload(&hub, true).await,
         Command::Status { hub } => command::ask::status(&hub).await,
         Command::Logs { server, hub, tenant, lines } => {
             command::ask::logs(&hub, &tenant, server.as_deref(), lines).await

@@ -9,6 +9,7 @@ use crate::http::problem::Problem;
 use crate::http::rest::{
     About, Called, Done, Health, Logs, Records, ServerView, Servers, TenantView, Tenants, Tools,
 };
+use crate::reload::Changes;
 
 /// A route: method, path, operation as `noun.verb`, what it does, what it answers.
 struct Route {
@@ -67,6 +68,7 @@ fn queries(operation: &str) -> Vec<Value> {
         "record.list" => {
             &[("tenant", "string"), ("server", "string"), ("limit", "integer"), ("before", "integer")]
         }
+        "configuration.reload" => &[("preview", "boolean")],
         _ => &[],
     };
     names.iter().map(|(name, kind)| json!({"name": name, "in": "query", "schema": {"type": kind}})).collect()
@@ -99,6 +101,7 @@ fn routes(generator: &mut SchemaGenerator) -> Vec<Route> {
         post "/api/tools/{name}/call" "tool.call" Called, "Call a tool; the body is its arguments";
         post "/api/tools/{name}" "tool.call_short" Called, "Call a tool; the body is its arguments";
         get "/api/records" "record.list" Records, "The last operations, newest first";
+        post "/api/reload" "configuration.reload" Changes, "Take over the changed configuration file";
         get "/metrics/prometheus" "metrics.read" String, "Metrics as OpenMetrics text";
     }
 }

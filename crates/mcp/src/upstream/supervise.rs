@@ -200,7 +200,7 @@ async fn serve(
 }
 
 /// Lets calls finish that found the connection just before it was taken away.
-async fn drained(upstream: &Upstream, live: &Live) {
+pub(super) async fn drained(upstream: &Upstream, live: &Live) {
     let finished = async {
         while live.is_busy(upstream.def.concurrent_limit()) {
             tokio::time::sleep(SETTLE).await;

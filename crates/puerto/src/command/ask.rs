@@ -97,6 +97,25 @@ pub(crate) fn readable(result: &Value) -> String {
     shown.collect::<Vec<_>>().join("\n")
 }
 
+/// `puerto reload`, and `puerto diff`, which only looks.
+pub(crate) async fn reload(hub: &HubArg, preview: bool) -> ExitCode {
+    let path = if preview { "/api/reload?preview=true" } else { "/api/reload" };
+    let answer = Client::new(&hub.url).post(path, String::new()).await;
+    print(hub, answer, |value| {
+        let mut lines = Vec::new();
+        for (key, sign) in [("added", "+"), ("changed", "~"), ("removed", "-")] {
+            let names = value[key].as_array().into_iter().flatten();
+            lines.extend(names.map(|name| format!("{sign} {}", text(name))));
+        }
+        lines.push(format!("  {} unchanged", text(&value["unchanged"])));
+        let later = value["next_start"].as_array().into_iter().flatten();
+        lines.extend(
+            later.map(|section| format!("! {} is different, and counts at the next start", text(section))),
+        );
+        lines.join("\n")
+    })
+}
+
 /// `puerto status`.
 pub(crate) async fn status(hub: &HubArg) -> ExitCode {
     let client = Client::new(&hub.url);

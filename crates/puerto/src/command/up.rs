@@ -18,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 use super::{failed, start_logging};
 use crate::cli::ConfigArg;
 use crate::compose::{self, Works};
+use crate::config::Origin;
 use crate::http::guard::Guard;
 use crate::http::rest::{self, Api};
 use crate::http::{Edge, serve};
 use crate::out;
+use crate::reload::Reload;
 
 /// How long the table waits for servers, so that it can show most of them as they are. Those that take
 /// longer are shown as starting.
@@ -29,7 +31,7 @@ const TABLE_WAIT: Duration = Duration::from_millis(1500);
 
 /// Runs the command.
 pub(crate) async fn run(given: &ConfigArg, port: Option<u16>) -> ExitCode {
-    let (mut def, source) = match super::load(given) {
+    let (mut def, source, origin) = match super::load_origin(given) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -37,13 +39,13 @@ pub(crate) async fn run(given: &ConfigArg, port: Option<u16>) -> ExitCode {
         def.gateway.port = port;
     }
     start_logging(&def.logging);
-    match up(&def, &source).await {
+    match up(&def, &source, origin, port).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
 }
 
-async fn up(def: &HubDef, source: &str) -> Result<()> {
+async fn up(def: &HubDef, source: &str, origin: Origin, port: Option<u16>) -> Result<()> {
     let began = Instant::now();
     let mut told = Stop::heard()?;
     // The address first: a second hub on the same port must fail before it starts any server.
@@ -53,8 +55,13 @@ async fn up(def: &HubDef, source: &str) -> Result<()> {
         .map_err(|e| Error::hub(Code::Internal, "the listener has no address").inside(e))?;
     let works = compose::start(def, &super::env).await?;
     let stop = CancellationToken::new();
+    let reload = match origin {
+        Origin::File(file) => Some(Reload::new(works.hub.clone(), file, port, def.clone())),
+        Origin::Builtin => None,
+    };
+    let watching = reload.clone().map(|reload| tokio::spawn(reload.watch(stop.clone())));
     let serving = tokio::spawn(serve(
-        edge(&works, def, began),
+        edge(&works, def, began, reload),
         listeners,
         stop.clone(),
         Duration::from_secs(def.gateway.drain_timeout),
@@ -66,14 +73,17 @@ async fn up(def: &HubDef, source: &str) -> Result<()> {
     works.hub.draining.cancel();
     stop.cancel();
     let _ = serving.await;
+    if let Some(watching) = watching {
+        let _ = watching.await;
+    }
     works.stop().await;
     Ok(())
 }
 
-/// The listener's side of a hub.
-pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant) -> Arc<Edge> {
-    let api =
-        Api { hub: works.hub.clone(), metrics: works.metrics.clone(), store: works.store.clone(), began };
+/// The listener's side of a hub, and of the configuration that it can take over.
+pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant, reload: Option<Arc<Reload>>) -> Arc<Edge> {
+    let (hub, metrics, store) = (works.hub.clone(), works.metrics.clone(), works.store.clone());
+    let api = Api { hub, metrics, store, began, reload };
     Arc::new(Edge {
         hub: works.hub.clone(),
         rest: rest::router(api, def.gateway.max_body_bytes),
@@ -121,7 +131,8 @@ pub(crate) async fn bind(setting: &str, host: &str, port: u16, asks: bool) -> Re
 
 async fn settle(hub: &Hub) {
     let deadline = Instant::now() + TABLE_WAIT;
-    let all = hub.tenants.values().flat_map(|tenant| tenant.upstreams.values());
+    let tenants = hub.tenants();
+    let all = tenants.values().flat_map(|tenant| tenant.upstreams.values());
     let coming =
         all.filter(|up| matches!(up.state(), State::Starting | State::Idle)).map(|up| up.settled(deadline));
     futures_util::future::join_all(coming).await;
@@ -133,7 +144,7 @@ fn table(hub: &Hub, def: &HubDef, source: &str, address: SocketAddr) -> String {
         String::new(),
         format!("  {:<14} {:<20} {:<12} {:>5}", "TENANT", "SERVER", "STATE", "TOOLS"),
     ];
-    for (id, tenant) in &hub.tenants {
+    for (id, tenant) in &*hub.tenants() {
         for (name, upstream) in &tenant.upstreams {
             let tools = upstream.offer().map_or(0, |offer| offer.list(ListKind::Tools).len());
             let state = upstream.state();

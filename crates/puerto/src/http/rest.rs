@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use super::problem::Refused;
 use crate::record::metrics::Metrics;
+use crate::reload::{Changes, Reload};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     /// When this process began.
     pub(crate) began: Instant,
+    /// The configuration, where it is a file that can change.
+    pub(crate) reload: Option<Arc<Reload>>,
 }
 
 type Answer<T> = Result<Json<T>, Refused>;
@@ -68,6 +71,7 @@ pub(crate) fn router(api: Api, body_max: usize) -> Router {
         .route("/api/tools/{name}", post(tool_call))
         .route("/api/tools/{name}/call", post(tool_call))
         .route("/api/records", get(records))
+        .route("/api/reload", post(reload))
         .route("/metrics/prometheus", get(metrics))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
@@ -296,7 +300,7 @@ async fn health(Shared(api): Shared<Api>) -> Json<Health> {
     let mut components = BTreeMap::new();
     let down: Vec<_> = api
         .hub
-        .tenants
+        .tenants()
         .values()
         .flat_map(|tenant| tenant.upstreams.values())
         .filter(|up| up.state().why().is_some())
@@ -310,6 +314,10 @@ async fn health(Shared(api): Shared<Api>) -> Json<Health> {
     components.insert("store", Component { status: if lost == 0 { "healthy" } else { "degraded" }, detail });
     let sessions = format!("{} sessions open", api.hub.sessions.count());
     components.insert("gateway", Component { status: "healthy", detail: Some(sessions) });
+    let fault = api.reload.as_ref().and_then(|reload| reload.fault());
+    let status = if fault.is_none() { "healthy" } else { "degraded" };
+    let detail = fault.map(|fault| format!("the file has a fault, and the last good one is in use: {fault}"));
+    components.insert("configuration", Component { status, detail });
     let healthy = components.values().all(|c| c.status == "healthy");
     Json(Health {
         status: if healthy { "healthy" } else { "degraded" },
@@ -333,7 +341,7 @@ fn tenant_status(tenant: &Tenant) -> &'static str {
 
 async fn tenants(Shared(api): Shared<Api>) -> Json<Tenants> {
     let tenants: BTreeMap<_, _> =
-        api.hub.tenants.iter().map(|(id, t)| (id.to_string(), tenant_status(t))).collect();
+        api.hub.tenants().iter().map(|(id, t)| (id.to_string(), tenant_status(t))).collect();
     Json(Tenants { total: tenants.len(), tenants })
 }
 
@@ -410,8 +418,27 @@ async fn tenant_stop(Shared(api): Shared<Api>, Path(id): Path<String>) -> Answer
     Ok(Json(Done { status: tenant_status(&tenant) }))
 }
 
+/// How the file is taken over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReloadQuery {
+    /// Only say what it would do.
+    #[serde(default)]
+    preview: bool,
+}
+
+async fn reload(Shared(api): Shared<Api>, Asked(query): Asked<ReloadQuery>) -> Answer<Changes> {
+    let Some(reload) = &api.reload else {
+        let text = "this hub was not started from a file, so there is nothing to read again";
+        return Err(Error::caller(Code::Conflict, text).into());
+    };
+    let changes = if query.preview { reload.preview().await? } else { reload.take_over().await? };
+    Ok(Json(changes))
+}
+
 async fn servers(Shared(api): Shared<Api>) -> Json<Servers> {
-    let all = api.hub.tenants.values().flat_map(|tenant| tenant.upstreams.values());
+    let tenants = api.hub.tenants();
+    let all = tenants.values().flat_map(|tenant| tenant.upstreams.values());
     let servers: BTreeMap<_, _> =
         all.map(|up| (format!("{}:{}", up.tenant, up.name), up.state().name())).collect();
     Json(Servers { total: servers.len(), servers })
@@ -500,7 +527,7 @@ async fn server_logs(
 
 async fn tools(Shared(api): Shared<Api>, Asked(query): Asked<InTenant>) -> Answer<Tools> {
     let mut all = Vec::new();
-    for (id, tenant) in &api.hub.tenants {
+    for (id, tenant) in &*api.hub.tenants() {
         if query.tenant.as_ref().is_none_or(|wanted| wanted == id.as_str()) {
             all.extend(tools_of(tenant).await);
         }

@@ -176,7 +176,7 @@ impl Metrics {
 
     /// As OpenMetrics text; what is a state and not an event is read now.
     pub(crate) fn render(&self, hub: &Hub, store: &Store) -> String {
-        for upstream in hub.tenants.values().flat_map(|tenant| tenant.upstreams.values()) {
+        for upstream in hub.tenants().values().flat_map(|tenant| tenant.upstreams.values()) {
             let labels =
                 ServerLabels { tenant: upstream.tenant.to_string(), server: upstream.name.to_string() };
             self.up.get_or_create(&labels).set(i64::from(upstream.state() == State::Ready));

@@ -9,6 +9,7 @@ mod docs;
 mod hostile;
 mod lifecycle;
 mod openapi;
+mod reload;
 mod rest;
 mod servers;
 mod supervision;
