@@ -63,6 +63,86 @@ pub(crate) struct Serve {
     pub(crate) token_env: Option<String>,
 }
 
+/// Servers from other programs' files.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Files to read: mcpServers, VS Code's mcp.json, Codex's config.toml, a registry's server.json
+    #[arg(value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Read the files of this program, in your home directory and in this one
+    #[arg(long, value_name = "CLIENT")]
+    pub(crate) from: Option<ClientKind>,
+    /// Which configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Tenant that gets the servers
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// Value that a server.json asks for; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// server.json: take its remote address and not its package
+    #[arg(long)]
+    pub(crate) remote: bool,
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write without asking
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+}
+
+/// One server, from the command line.
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// Name of the server
+    pub(crate) name: String,
+    /// Its address; or its program, which is better given after "--"
+    #[arg(value_name = "URL")]
+    pub(crate) target: Vec<String>,
+    /// Its program and arguments
+    #[arg(value_name = "COMMAND", last = true)]
+    pub(crate) command: Vec<String>,
+    /// stdio, http, sse, websocket or tcp [default: follows from what is given]
+    #[arg(long, short = 't')]
+    pub(crate) transport: Option<String>,
+    /// Variable for its process; "${NAME}" refers to Puerto's own environment
+    #[arg(long, short = 'e', value_name = "KEY=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// Header of every request to it
+    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
+    pub(crate) header: Vec<String>,
+    /// Working directory of its process
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<String>,
+    /// Which configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Tenant that gets the server
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// A program that keeps a list of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClientKind {
+    /// claude_desktop_config.json
+    ClaudeDesktop,
+    /// ~/.claude.json and .mcp.json
+    ClaudeCode,
+    /// .cursor/mcp.json
+    Cursor,
+    /// mcp.json
+    Vscode,
+    /// ~/.codeium/windsurf/mcp_config.json
+    Windsurf,
+    /// ~/.codex/config.toml
+    Codex,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -112,6 +192,16 @@ pub(crate) enum Command {
     },
     /// Run one built-in server on its own
     Serve(Serve),
+    /// Write a configuration to begin with
+    Init {
+        /// Which configuration.
+        #[command(flatten)]
+        config: ConfigArg,
+    },
+    /// Take over servers from other programs' files
+    Import(Import),
+    /// Add one server to the configuration
+    Add(Add),
     /// Check a configuration file
     Check {
         /// Which configuration.

@@ -1,8 +1,14 @@
 //! One file per command.
 
+pub(crate) mod add;
 pub(crate) mod ask;
 pub(crate) mod check;
 mod client;
+mod draft;
+mod edit;
+pub(crate) mod import;
+pub(crate) mod init;
+mod places;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod stdio;
@@ -50,6 +56,20 @@ pub(crate) fn load_origin(given: &ConfigArg) -> Result<(HubDef, String, Origin),
             Err(ExitCode::FAILURE)
         }
     }
+}
+
+/// The file that a command writes the configuration to, whether it exists or not.
+fn config_file(given: &ConfigArg) -> std::path::PathBuf {
+    match config::locate(given.config.as_deref(), &env) {
+        Origin::File(path) => path,
+        Origin::Builtin => config::DEFAULT.into(),
+    }
+}
+
+/// Says what is wrong and where.
+fn refused(problem: &config::Problem) -> ExitCode {
+    out::error_line(problem);
+    ExitCode::FAILURE
 }
 
 /// Says why a command failed and what to do about it.

@@ -7,10 +7,10 @@
 
 mod check;
 mod expand;
-mod json;
+pub(crate) mod json;
 mod known;
 mod locate;
-mod problem;
+pub(crate) mod problem;
 mod schema;
 mod server;
 
@@ -23,6 +23,7 @@ pub(crate) use expand::Env;
 pub(crate) use locate::{DEFAULT, Origin, locate};
 pub(crate) use problem::{Problem, Severity};
 pub(crate) use schema::schema;
+pub(crate) use server::OUR_HEADERS;
 
 /// Largest configuration. One server takes some 200 bytes, so this is room for ten thousand.
 const BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -48,6 +48,9 @@ async fn dispatch(command: Command) -> ExitCode {
             command::run::run(&tasks, &config, &tenant, options, json).await
         }
         Command::Serve(serve) => command::serve::run(serve).await,
+        Command::Init { config } => command::init::run(&config),
+        Command::Import(import) => command::import::run(&import),
+        Command::Add(add) => command::add::run(&add),
         Command::Check { config, json, schema } => command::check::run(&config, json, schema),
         Command::Tools { hub, tenant } => command::ask::tools(&hub, tenant.as_deref()).await,
         Command::Servers { hub } => command::ask::servers(&hub).await,

@@ -36,7 +36,7 @@ const ONLY: [(&str, &[&str]); 9] = [
 ];
 
 /// Headers that Puerto writes itself for every request.
-const OUR_HEADERS: [&str; 11] = [
+pub(crate) const OUR_HEADERS: [&str; 11] = [
     "accept",
     "connection",
     "content-length",

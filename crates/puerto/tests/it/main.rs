@@ -12,6 +12,7 @@ mod openapi;
 mod reload;
 mod rest;
 mod servers;
+mod setup;
 mod supervision;
 mod tenants;
 mod tidy;

@@ -1,0 +1,237 @@
+//! Setting up: `init` and `add`; `import` beside.
+
+mod import;
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use expect_test::expect;
+use puerto_testkit::root;
+use tempfile::TempDir;
+
+use crate::PUERTO;
+
+/// A directory with a home directory in it, and nothing else.
+struct Place {
+    _own: TempDir,
+    dir: PathBuf,
+}
+
+/// What a command printed, with the directory's own path as `DIR`.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let own = TempDir::new().unwrap();
+        let dir = own.path().canonicalize().unwrap();
+        std::fs::create_dir(dir.join("home")).unwrap();
+        Self { _own: own, dir }
+    }
+
+    /// With the sample files.
+    fn with_samples() -> Self {
+        let place = Self::new();
+        let samples = root().join("crates/puerto/tests/samples");
+        let copied = Command::new("cp").arg("-r").arg(samples).arg(&place.dir).status().unwrap();
+        assert!(copied.success());
+        place
+    }
+
+    fn output(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(PUERTO);
+        command.env_clear().env("HOME", self.dir.join("home")).env("PATH", "/usr/bin:/bin");
+        command.envs(env.iter().copied()).current_dir(&self.dir).stdin(Stdio::null());
+        command.args(args).output().unwrap()
+    }
+
+    fn run_in(&self, args: &[&str], env: &[(&str, &str)]) -> Said {
+        let done = self.output(args, env);
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            text.replace(self.dir.to_str().unwrap(), "DIR").replace(PUERTO, "PUERTO")
+        };
+        Said { code: done.status.code(), out: text(&done.stdout), err: text(&done.stderr) }
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        self.run_in(args, &[])
+    }
+
+    fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.dir.join(file)).unwrap()
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        let path = self.dir.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn has(&self, file: &str) -> bool {
+        self.dir.join(file).exists()
+    }
+}
+
+impl Said {
+    fn good(&self) -> &str {
+        assert_eq!((self.code, &*self.err), (Some(0), ""), "{self:?}");
+        &self.out
+    }
+
+    fn bad(&self) -> &str {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        &self.err
+    }
+}
+
+#[test]
+fn a_first_configuration_is_written_once() {
+    let place = Place::new();
+    let said = place.run(&["init"]);
+    expect![[r#"
+        wrote config/servers.json
+          take over servers:  puerto import --from claude-desktop
+          add one:            puerto add git -- uvx mcp-server-git
+          check it:           puerto check
+          start:              puerto up
+    "#]]
+    .assert_eq(said.good());
+    assert_eq!(place.run(&["check"]).good(), "config/servers.json: ok (1 tenant, 1 server)\n");
+    place.write("config/servers.json", "{ \"mine\": 1 }");
+    let said = place.run(&["init"]);
+    expect![[r#"
+        error: there is a configuration already, and it was left as it is
+         --> config/servers.json
+          = help: add to it with `puerto add` or `puerto import`, or name another file with --config FILE
+    "#]]
+    .assert_eq(said.bad());
+    assert_eq!(place.read("config/servers.json"), "{ \"mine\": 1 }");
+    assert_eq!(place.run(&["init", "--config", "other/hub.json"]).code, Some(0));
+    place.run(&["check", "--config", "other/hub.json"]).good();
+}
+
+/// Every example in the comments of the first configuration is valid too.
+#[test]
+fn the_examples_of_the_first_configuration_are_good() {
+    let place = Place::new();
+    place.run(&["init"]).good();
+    let text = place.read("config/servers.json").replace("//   \"", "\"");
+    place.write("config/servers.json", &text);
+    let said = place.run_in(&["check"], &[("REMOTE_TOKEN", "x")]);
+    assert_eq!(said.good(), "config/servers.json: ok (1 tenant, 5 servers)\n");
+}
+
+#[test]
+fn one_server_is_added() {
+    let place = Place::new();
+    let add = |args: &[&str]| {
+        let said = place.run(&[&["add"], args].concat());
+        format!("{}{}", said.out, said.err)
+    };
+    let said = [
+        add(&["git", "--", "uvx", "mcp-server-git", "--repository", "."]),
+        add(&["git", "--", "uvx", "mcp-server-git", "--repository", "."]),
+        add(&["git", "--", "other"]),
+        add(&[
+            "-t",
+            "http",
+            "notion",
+            "https://mcp.example.com/mcp",
+            "-H",
+            "Authorization: Bearer ${NOTION_TOKEN}",
+        ]),
+        add(&["old", "https://mcp.example.com/sse", "--transport", "sse", "--tenant", "team"]),
+        add(&["side", "tcp://127.0.0.1:7001"]),
+        add(&["files", "-e", "MODE=fast", "-e", "ROOT=/srv", "--cwd", "data", "--", "npx", "-y", "files"]),
+        add(&["bad name", "--", "x"]),
+        add(&["bad", "--transport", "grpc", "--", "x"]),
+        add(&["bad", "https://me:secret@example.com/"]),
+        add(&["bad", "-e", "nothing", "--", "x"]),
+        add(&["bad"]),
+        add(&["look", "--dry-run", "--", "x"]),
+    ];
+    expect![[r#"
+        git: uvx mcp-server-git --repository .
+        added to the tenant default of config/servers.json
+        ---
+        config/servers.json: the same git is there already; nothing was written
+        ---
+        error: another server is named "git"
+         --> config/servers.json:7:9
+          |
+        7 |         "git": { "command": "uvx", "args": ["mcp-server-git", "--repository", "."] }
+          |         ^^^^^
+          = at tenants.default.servers.git
+          = help: choose another name, or change or remove this one by hand
+        ---
+        notion: https://mcp.example.com/mcp (http)
+        added to the tenant default of config/servers.json; as it was: config/servers.json.bak-1
+        set NOTION_TOKEN before Puerto starts
+        ---
+        old: https://mcp.example.com/sse (sse)
+        added to the tenant team of config/servers.json; as it was: config/servers.json.bak-2
+        ---
+        side: tcp://127.0.0.1:7001
+        added to the tenant default of config/servers.json; as it was: config/servers.json.bak-3
+        ---
+        files: npx -y files
+        added to the tenant default of config/servers.json; as it was: config/servers.json.bak-4
+        ---
+        error: server name "bad name" is not valid: use 1 to 64 of a-z, A-Z, 0-9, '-' and '_', and start with a letter or a digit
+        ---
+        error: this transport is not known: found "grpc", expected stdio, http, sse, websocket or tcp
+        ---
+        error: an address holds no user and no password
+          --> config/servers.json:20:25
+           |
+        20 |         "bad": { "url": "https://me:secret@example.com/" }
+           |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+           = at tenants.default.servers.bad.url
+           = help: write them as a header: "headers": { "Authorization": "Basic ${TOKEN}" }
+        ---
+        error: "nothing" is not understood
+          = help: write --env KEY=VALUE
+        ---
+        error: nothing says how to reach this server
+          = help: write puerto add NAME URL, or puerto add NAME -- COMMAND ARGS
+        ---
+        look: x
+        config/servers.json was left as it is (--dry-run)
+    "#]].assert_eq(&said.join("---\n"));
+    expect![[r#"
+        // Puerto's configuration; every key is explained in docs/configuration.md.
+        {
+          "version": "1.0.0",
+          "tenants": {
+            "default": {
+              "servers": {
+                "git": { "command": "uvx", "args": ["mcp-server-git", "--repository", "."] },
+                "notion": {
+                  "transport": "http",
+                  "url": "https://mcp.example.com/mcp",
+                  "headers": { "Authorization": "Bearer ${NOTION_TOKEN}" }
+                },
+                "side": { "url": "tcp://127.0.0.1:7001" },
+                "files": {
+                  "command": "npx",
+                  "args": ["-y", "files"],
+                  "cwd": "data",
+                  "env": { "MODE": "fast", "ROOT": "/srv" }
+                }
+              }
+            },
+            "team": {
+              "servers": {
+                "old": { "transport": "sse", "url": "https://mcp.example.com/sse" }
+              }
+            }
+          }
+        }
+    "#]]
+    .assert_eq(&place.read("config/servers.json"));
+}
