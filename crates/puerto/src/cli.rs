@@ -126,6 +126,35 @@ pub(crate) struct Add {
     pub(crate) dry_run: bool,
 }
 
+/// The entry of the hub for a client.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The client
+    #[arg(long)]
+    pub(crate) client: ClientKind,
+    /// The client starts `puerto stdio`
+    #[arg(long, conflicts_with = "http")]
+    pub(crate) stdio: bool,
+    /// The client calls the running hub's address; the default where the client can
+    #[arg(long)]
+    pub(crate) http: bool,
+    /// Name of the entry
+    #[arg(long, default_value = "puerto")]
+    pub(crate) name: String,
+    /// Tenant to work in
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// Which configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Merge it into the client's file, of which a copy is kept
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Of the file in this directory and not the one in your home directory
+    #[arg(long)]
+    pub(crate) project: bool,
+}
+
 /// A program that keeps a list of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ClientKind {
@@ -202,6 +231,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Add one server to the configuration
     Add(Add),
+    /// Print the entry that points a client at the hub
+    Export(Export),
     /// Check a configuration file
     Check {
         /// Which configuration.

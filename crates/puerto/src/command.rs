@@ -6,6 +6,7 @@ pub(crate) mod check;
 mod client;
 mod draft;
 mod edit;
+pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod init;
 mod places;
@@ -56,6 +57,12 @@ pub(crate) fn load_origin(given: &ConfigArg) -> Result<(HubDef, String, Origin),
             Err(ExitCode::FAILURE)
         }
     }
+}
+
+/// The configuration where nothing but variables is missing in it, for commands that start nothing.
+fn load_without_variables(origin: &Origin) -> Option<HubDef> {
+    let stand_in = |name: &str| env(name).or_else(|| Some("1".into()));
+    config::load_from(origin, &stand_in).ok().map(|loaded| loaded.def)
 }
 
 /// The file that a command writes the configuration to, whether it exists or not.

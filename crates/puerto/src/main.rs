@@ -51,6 +51,7 @@ async fn dispatch(command: Command) -> ExitCode {
         Command::Init { config } => command::init::run(&config),
         Command::Import(import) => command::import::run(&import),
         Command::Add(add) => command::add::run(&add),
+        Command::Export(export) => command::export::run(&export),
         Command::Check { config, json, schema } => command::check::run(&config, json, schema),
         Command::Tools { hub, tenant } => command::ask::tools(&hub, tenant.as_deref()).await,
         Command::Servers { hub } => command::ask::servers(&hub).await,

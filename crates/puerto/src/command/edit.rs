@@ -1,6 +1,6 @@
 //! Changes files that people wrote: puts members at the end of an object as text, so that comments and
 //! layout stay, keeps a copy of the file as it was, and puts the new one in its place at once. The one home
-//! for this: `import` and `add` come here.
+//! for this: `import`, `add` and `export` come here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -145,6 +145,8 @@ pub(crate) fn servers_of<'a>(root: &'a Node, tenant: &str) -> &'a [json::Member]
 pub(crate) enum Layout {
     /// On one line where it fits, else each member on its own.
     Compact(Vec<(String, Json)>),
+    /// Each member on a line of its own.
+    Lines(Vec<(String, Json)>),
     /// The same with more objects inside.
     Open(Vec<(String, Layout)>),
 }
@@ -167,11 +169,11 @@ impl Layout {
                 });
                 (true, rendered.collect::<Vec<_>>())
             }
-            Self::Compact(members) => {
+            Self::Compact(members) | Self::Lines(members) => {
                 let rendered = members.iter().map(|(key, value)| {
                     format!("{}: {}", one_line(&Json::from(key.as_str())), one_line(value))
                 });
-                (false, rendered.collect::<Vec<_>>())
+                (matches!(self, Self::Lines(_)), rendered.collect::<Vec<_>>())
             }
         };
         let short = format!("{{ {} }}", members.join(", "));
@@ -245,6 +247,14 @@ pub(crate) fn append(text: &str, object: &Node, members: &[(String, Layout)]) ->
     }
     done.push_str(&text[close..]);
     done
+}
+
+/// The text with another value in the place of one.
+pub(crate) fn replace(text: &str, old: &Node, new: &Layout) -> String {
+    let eol = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let indent = indent_at(text, old.span.start);
+    let used = old.span.start - line_start(text, old.span.start) - indent.len();
+    format!("{}{}{}", &text[..old.span.start], new.render(indent, "  ", eol, used), &text[old.span.end..])
 }
 
 fn line_start(text: &str, at: usize) -> usize {

@@ -1,7 +1,7 @@
 //! `puerto import`: takes over servers from other programs' files. Everything that will be started or called
 //! is shown before anything is written, since such files come from anywhere.
 
-mod codex;
+pub(crate) mod codex;
 mod entry;
 mod kind;
 mod notation;

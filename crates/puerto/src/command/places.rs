@@ -1,4 +1,4 @@
-//! Where other programs keep their list of servers, for `import`.
+//! Where other programs keep their list of servers, for `import` and `export`.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Setting up: `init` and `add`; `import` beside.
+//! Setting up: `init`, `add` and `export`, on files as other programs write them; `import` beside.
 
 mod import;
 
@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use expect_test::expect;
 use puerto_testkit::root;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::PUERTO;
@@ -234,4 +235,173 @@ fn one_server_is_added() {
         }
     "#]]
     .assert_eq(&place.read("config/servers.json"));
+}
+
+#[test]
+fn every_client_gets_an_entry() {
+    let place = Place::new();
+    place.run(&["init"]).good();
+    let mut all = String::new();
+    for client in ["claude-desktop", "claude-code", "cursor", "vscode", "windsurf", "codex"] {
+        for way in ["--stdio", "--http"] {
+            let said = place.run(&["export", "--client", client, way, "--tenant", "default"]);
+            all += &format!("== {client} {way}\n{}{}", said.err, said.out);
+        }
+    }
+    expect![[r#"
+        == claude-desktop --stdio
+        for Claude Desktop, in ~/.config/Claude/claude_desktop_config.json (--write puts it there):
+        {
+          "mcpServers": {
+            "puerto": {
+              "command": "PUERTO",
+              "args": ["stdio", "--config", "DIR/config/servers.json"]
+            }
+          }
+        }
+        == claude-desktop --http
+        error: the file of Claude Desktop holds commands only, and no addresses
+          = help: take --stdio: the command joins the hub that runs
+        == claude-code --stdio
+        for Claude Code, in ~/.claude.json (--write puts it there):
+        {
+          "mcpServers": {
+            "puerto": {
+              "type": "stdio",
+              "command": "PUERTO",
+              "args": ["stdio", "--config", "DIR/config/servers.json"]
+            }
+          }
+        }
+        == claude-code --http
+        for Claude Code, in ~/.claude.json (--write puts it there):
+        {
+          "mcpServers": {
+            "puerto": { "type": "http", "url": "http://127.0.0.1:8080/mcp" }
+          }
+        }
+        == cursor --stdio
+        for Cursor, in ~/.cursor/mcp.json (--write puts it there):
+        {
+          "mcpServers": {
+            "puerto": {
+              "command": "PUERTO",
+              "args": ["stdio", "--config", "DIR/config/servers.json"]
+            }
+          }
+        }
+        == cursor --http
+        for Cursor, in ~/.cursor/mcp.json (--write puts it there):
+        {
+          "mcpServers": {
+            "puerto": { "url": "http://127.0.0.1:8080/mcp" }
+          }
+        }
+        == vscode --stdio
+        for VS Code, in ~/.config/Code/User/mcp.json (--write puts it there):
+        {
+          "servers": {
+            "puerto": {
+              "type": "stdio",
+              "command": "PUERTO",
+              "args": ["stdio", "--config", "DIR/config/servers.json"]
+            }
+          }
+        }
+        == vscode --http
+        for VS Code, in ~/.config/Code/User/mcp.json (--write puts it there):
+        {
+          "servers": {
+            "puerto": { "type": "http", "url": "http://127.0.0.1:8080/mcp" }
+          }
+        }
+        == windsurf --stdio
+        for Windsurf, in ~/.codeium/windsurf/mcp_config.json (--write puts it there):
+        {
+          "mcpServers": {
+            "puerto": {
+              "command": "PUERTO",
+              "args": ["stdio", "--config", "DIR/config/servers.json"]
+            }
+          }
+        }
+        == windsurf --http
+        for Windsurf, in ~/.codeium/windsurf/mcp_config.json (--write puts it there):
+        {
+          "mcpServers": {
+            "puerto": { "serverUrl": "http://127.0.0.1:8080/mcp" }
+          }
+        }
+        == codex --stdio
+        for Codex, in ~/.codex/config.toml (--write puts it there):
+        [mcp_servers.puerto]
+        command = "PUERTO"
+        args = ["stdio", "--config", "DIR/config/servers.json"]
+        == codex --http
+        for Codex, in ~/.codex/config.toml (--write puts it there):
+        [mcp_servers.puerto]
+        url = "http://127.0.0.1:8080/mcp"
+    "#]]
+    .assert_eq(&all);
+    // A variable that a server lacks is no reason to refuse.
+    place.run(&["add", "web", "https://example.com/mcp", "-H", "X-Key: ${KEY}"]).good();
+    let said = place.run(&["export", "--client", "cursor", "--tenant", "team", "--name", "hub"]);
+    assert!(said.out.contains("\"hub\": { \"url\": \"http://127.0.0.1:8080/mcp/team\" }"), "{said:?}");
+}
+
+#[test]
+fn an_entry_is_merged_into_a_clients_file() {
+    let place = Place::with_samples();
+    place.run(&["init"]).good();
+    let file = "home/.cursor/mcp.json";
+    place.write(file, &place.read("samples/cursor/.cursor/mcp.json"));
+    let before = place.read(file);
+    let write =
+        |client: &str, more: &[&str]| place.run(&[&["export", "--write", "--client", client], more].concat());
+    let said = write("cursor", &[]);
+    expect![[r#"
+        puerto is in ~/.cursor/mcp.json; as it was: ~/.cursor/mcp.json.bak-1
+        restart Cursor to use it
+    "#]]
+    .assert_eq(said.good());
+    let after = place.read(file);
+    assert!(after.starts_with(before.split_once("    \"remote\"").unwrap().0), "{after}");
+    assert!(
+        after.ends_with("    \"puerto\": { \"url\": \"http://127.0.0.1:8080/mcp\" },\n  },\n}\n"),
+        "{after}"
+    );
+    assert_eq!(place.read(&format!("{file}.bak-1")), before);
+    assert!(write("cursor", &[]).good().contains("nothing was written"));
+    write("cursor", &["--tenant", "team"]).good();
+    assert_eq!(place.read(file), after.replace("8080/mcp\"", "8080/mcp/team\""));
+    // What was written for a client is not taken for a server of its own.
+    let said = place.run(&["import", "--from", "cursor", "--dry-run"]);
+    assert!(said.good().contains("left out: this is Puerto itself"), "{said:?}");
+    // Where there is no file it is made.
+    write("vscode", &["--project"]).good();
+    let made: Value = serde_json::from_str(&place.read(".vscode/mcp.json")).unwrap();
+    assert_eq!(made, json!({"servers": {"puerto": {"type": "http", "url": "http://127.0.0.1:8080/mcp"}}}));
+    place.write("home/.claude.json", "{ \"mcpServers\": [] }");
+    assert!(write("claude-code", &[]).bad().contains("should be an object"));
+}
+
+#[test]
+fn an_entry_is_merged_into_the_toml_of_codex() {
+    let place = Place::with_samples();
+    place.run(&["init"]).good();
+    let file = "home/.codex/config.toml";
+    place.write(file, &place.read("samples/codex/config.toml"));
+    let before = place.read(file);
+    let write = |more: &[&str]| place.run(&[&["export", "--write", "--client", "codex"], more].concat());
+    write(&[]).good();
+    let entry = "\n[mcp_servers.puerto]\nurl = \"http://127.0.0.1:8080/mcp\"\n";
+    assert_eq!(place.read(file), format!("{before}{entry}"));
+    assert!(write(&[]).good().contains("nothing was written"));
+    write(&["--tenant", "team"]).good();
+    assert_eq!(place.read(file), format!("{before}{}", entry.replace("/mcp", "/mcp/team")));
+    write(&["--stdio"]).good();
+    assert!(place.read(file).contains("\nargs = [\"stdio\", \"--config\", "), "{}", place.read(file));
+    place.write(file, "mcp_servers = { puerto = { url = \"x\" } }\n");
+    assert!(write(&[]).bad().contains("cannot be changed safely"));
+    assert_eq!(place.read(file), "mcp_servers = { puerto = { url = \"x\" } }\n");
 }

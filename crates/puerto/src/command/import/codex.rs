@@ -28,7 +28,7 @@ const READ: [&str; 11] = [
 ];
 
 /// Reads TOML.
-pub(super) fn source(name: &str, text: String) -> Done<Source> {
+pub(crate) fn source(name: &str, text: String) -> Done<Source> {
     match DeTable::parse(&text) {
         Ok(table) => {
             let root = node(DeValue::Table(table.get_ref().clone()), span(&table.span()));
