@@ -233,6 +233,15 @@ pub(crate) enum Command {
     Add(Add),
     /// Print the entry that points a client at the hub
     Export(Export),
+    /// Look for what would keep the hub from working, and say what to do
+    Doctor {
+        /// Which configuration.
+        #[command(flatten)]
+        config: ConfigArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Check a configuration file
     Check {
         /// Which configuration.

@@ -4,6 +4,7 @@ pub(crate) mod add;
 pub(crate) mod ask;
 pub(crate) mod check;
 mod client;
+pub(crate) mod doctor;
 mod draft;
 mod edit;
 pub(crate) mod export;

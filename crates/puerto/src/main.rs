@@ -52,6 +52,7 @@ async fn dispatch(command: Command) -> ExitCode {
         Command::Import(import) => command::import::run(&import),
         Command::Add(add) => command::add::run(&add),
         Command::Export(export) => command::export::run(&export),
+        Command::Doctor { config, json } => command::doctor::run(&config, json).await,
         Command::Check { config, json, schema } => command::check::run(&config, json, schema),
         Command::Tools { hub, tenant } => command::ask::tools(&hub, tenant.as_deref()).await,
         Command::Servers { hub } => command::ask::servers(&hub).await,

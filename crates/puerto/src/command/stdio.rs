@@ -57,7 +57,8 @@ pub(crate) async fn run(given: &ConfigArg, tenant: &str, server: Option<&str>, a
     }
 }
 
-async fn hub_runs(base: &str) -> bool {
+/// Whether a hub answers at an address.
+pub(super) async fn hub_runs(base: &str) -> bool {
     let found = tokio::time::timeout(LOOK, async { Client::new(base).get("/").await }).await;
     matches!(found, Ok(Ok(about)) if about["name"] == "puerto")
 }

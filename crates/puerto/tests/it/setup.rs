@@ -1,4 +1,4 @@
-//! Setting up: `init`, `add` and `export`, on files as other programs write them; `import` beside.
+//! Setting up: `init`, `add`, `export` and `doctor`, on files as other programs write them; `import` beside.
 
 mod import;
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use expect_test::expect;
-use puerto_testkit::root;
+use puerto_testkit::{Hub, root};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -404,4 +404,119 @@ fn an_entry_is_merged_into_the_toml_of_codex() {
     place.write(file, "mcp_servers = { puerto = { url = \"x\" } }\n");
     assert!(write(&[]).bad().contains("cannot be changed safely"));
     assert_eq!(place.read(file), "mcp_servers = { puerto = { url = \"x\" } }\n");
+}
+
+#[test]
+fn the_doctor_finds_nothing_where_nothing_is_wrong() {
+    let place = Place::new();
+    place.write(
+        "it.json",
+        r#"{ "tenants": { "default": { "servers": { "m": { "builtin": "monitor" }, "sh": { "command": "sh" } } } }, "gateway": { "port": 0 } }"#,
+    );
+    let said = place.run(&["doctor", "--config", "it.json"]);
+    let text = said.good().replace("/usr/bin/sh", "/bin/sh");
+    expect![[r#"
+        ok         configuration: it.json, 2 servers
+        ok         server default:sh: /bin/sh starts it
+        ok         store: data/puerto.db will be made at the first start
+        ok         gateway.port: 0: a free port at every start
+
+        nothing keeps the hub from working
+    "#]]
+    .assert_eq(&text);
+    let said = place.run(&["doctor", "--config", "it.json", "--json"]);
+    let found: Value = serde_json::from_str(said.good()).unwrap();
+    assert_eq!((&found["ok"], &found["findings"][0]["level"]), (&json!(true), &json!("ok")));
+}
+
+#[test]
+fn the_doctor_says_what_to_do() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    place.write("file", "");
+    place.write("program", "");
+    place.write(
+        "it.json",
+        &json!({
+            "tenants": { "default": { "servers": {
+                "a": { "command": "npx", "args": ["-y", "x"], "env": { "PATH": "/nowhere" } },
+                "b": { "command": "uvx", "env": { "PATH": "/nowhere", "KEY": "${KEY_OF_B}" } },
+                "c": { "command": "./program" },
+                "d": { "command": "sh", "cwd": "nowhere" },
+                "e": { "command": "unknown-program", "env": { "PATH": "/nowhere" } },
+                "f": { "command": "not-looked-at", "enabled": false },
+                "g": { "builtin": "file", "options": { "roots": ["home", "gone"] } },
+            } } },
+            "gateway": { "port": port }, "store": { "url": "sqlite://file/puerto.db" }
+        })
+        .to_string(),
+    );
+    let said = place.run(&["doctor", "--config", "it.json"]);
+    assert_eq!(said.code, Some(1));
+    let column = said.out.split("it.json:1:").nth(1).unwrap().split(':').next().unwrap();
+    let text = said
+        .out
+        .replace(&port.to_string(), "PORT")
+        .replace(&format!("it.json:1:{column}"), "it.json:1:COLUMN");
+    expect![[r#"
+        problem    configuration it.json:1:COLUMN: the environment variable KEY_OF_B is not set (at tenants.default.servers.b.env.KEY)
+                   do: set it, or give a default: "${KEY_OF_B:-…}"
+        problem    server default:a: the program npx is not in PATH
+                   do: install Node.js 18 or later (https://nodejs.org), which brings node and npx
+        problem    server default:b: the program uvx is not in PATH
+                   do: install uv (https://docs.astral.sh/uv), which brings uvx
+        problem    server default:c: ./program is no program that can be started
+                   do: mend the path in "command", or make the file executable
+        problem    server default:d: its directory nowhere does not exist
+                   do: make it, or change "cwd"
+        problem    server default:e: the program unknown-program is not in PATH
+                   do: install it, or write its whole path in "command"
+        problem    server default:g: its directory gone does not exist
+                   do: make it, or change "roots"; relative paths start here
+        problem    store: file/puerto.db cannot be made in DIR/file: Not a directory (os error 20)
+                   do: make it writable for you, or set store.url
+        problem    port PORT: another program listens there, and it is no hub
+                   do: end that program, or set gateway.port to another port (0 takes a free one)
+
+        9 problems
+    "#]].assert_eq(&text);
+    place.write(
+        "bad.json",
+        "{ \"tenants\": { \"default\": { \"servers\": { \"a\": { \"comand\": \"x\" } } } } }",
+    );
+    expect![[r#"
+        problem    configuration bad.json:1:49: unknown key "comand" in a server (at tenants.default.servers.a.comand)
+                   do: did you mean "command"?
+        warning    the rest: was not looked at
+                   do: mend the configuration first, then run this again
+
+        1 problem
+    "#]].assert_eq(&place.run(&["doctor", "--config", "bad.json"]).out);
+}
+
+#[test]
+fn the_doctor_asks_the_hub_that_runs() {
+    let servers = json!({ "m": { "builtin": "monitor" }, "gone": { "command": "./no-such-program" } });
+    let config =
+        json!({ "tenants": { "default": { "servers": servers } }, "orchestrator": { "max_retries": 0 } });
+    let hub = Hub::start(PUERTO, &config);
+    hub.wait_for("default:gone", "failed");
+    let place = Place::new();
+    let port = hub.address.rsplit(':').next().unwrap();
+    let own = json!({ "tenants": { "default": { "servers": { "m": { "builtin": "monitor" } } } }, "gateway": { "port": port.parse::<u16>().unwrap() } });
+    place.write("it.json", &own.to_string());
+    let said = place.run(&["doctor", "--config", "it.json"]);
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.out.contains(&format!("port {port}: a hub runs at http://127.0.0.1:{port}")),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("running server default:gone: is down (failed)"), "{}", said.out);
+    assert!(
+        said.out.contains(&format!("puerto logs gone --tenant default --url http://127.0.0.1:{port}")),
+        "{}",
+        said.out
+    );
 }
