@@ -79,7 +79,7 @@ pub(crate) struct Import {
     #[arg(long, default_value = "default")]
     pub(crate) tenant: String,
     /// Value that a server.json asks for; may be given several times
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "from")]
     pub(crate) set: Vec<String>,
     /// server.json: take its remote address and not its package
     #[arg(long)]

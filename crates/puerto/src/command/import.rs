@@ -7,7 +7,8 @@ mod kind;
 mod notation;
 mod registry;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ struct Surroundings {
     project: Option<PathBuf>,
     /// Values given with `--set`.
     set: BTreeMap<String, String>,
+    /// Those of them that a file has asked for.
+    used: RefCell<BTreeSet<String>>,
     /// Whether a remote address is wanted and not a package.
     remote: bool,
 }
@@ -113,7 +116,7 @@ fn line() -> Done<String> {
 /// Reads every file that is asked for.
 fn read(args: &Import) -> Done<Vec<Batch>> {
     let set = super::add::pairs(&args.set, '=', "--set NAME=VALUE")?.into_iter().collect();
-    let mut around = Surroundings { project: None, set, remote: args.remote };
+    let mut around = Surroundings { project: None, set, used: RefCell::default(), remote: args.remote };
     let Some(client) = args.from else {
         let mut batches = Vec::new();
         for file in &args.files {
@@ -122,6 +125,12 @@ fn read(args: &Import) -> Done<Vec<Batch>> {
             };
             around.project = project_of(file);
             batches.push(kind::batch(file, text, None, &around)?);
+        }
+        if let Some(unused) = around.set.keys().find(|name| !around.used.borrow().contains(*name)) {
+            let problem = Problem::error(format!("no file asks for {unused:?}"));
+            return Err(problem
+                .help("--set gives what a server.json asks for, under the name that it uses")
+                .into());
         }
         return Ok(batches);
     };

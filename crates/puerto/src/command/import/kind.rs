@@ -1,5 +1,7 @@
 //! Which program a file belongs to, found by what stands in it.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Batch, Found, Surroundings, codex, entry, registry};
@@ -78,8 +80,12 @@ fn with_projects(source: &Source, around: &Surroundings) -> Done<Vec<Found>> {
     for project in source.root.get("projects").map(Node::members).unwrap_or_default() {
         let Some(servers) = project.node.get("mcpServers") else { continue };
         let key = Key::Key(&projects, &project.key);
-        let inside =
-            Surroundings { project: Some(project.key.clone().into()), set: around.set.clone(), ..*around };
+        let inside = Surroundings {
+            project: Some(project.key.clone().into()),
+            set: BTreeMap::new(),
+            used: RefCell::default(),
+            ..*around
+        };
         for mut found in entry::servers(source, servers, &Key::Key(&key, "mcpServers"), &inside, &[])? {
             found.notes.insert(0, format!("from the project {}", super::harmless(&project.key)));
             all.push(found);

@@ -250,6 +250,7 @@ impl Asking<'_> {
     fn value(&mut self, wanted: &Wanted<'_>) -> Option<String> {
         let Wanted { name, input } = wanted;
         if let Some(given) = self.around.set.get(name) {
+            self.around.used.borrow_mut().insert(name.clone());
             self.chosen(name, given, input);
             // As with `puerto add`, what is given is in Puerto's notation: it may name a variable.
             return Some(given.clone());

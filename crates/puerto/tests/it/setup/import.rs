@@ -489,3 +489,40 @@ fn what_puerto_would_refuse_is_left_out_with_its_reason() {
         would add 1 server to the tenant default of config/servers.json; nothing was written (--dry-run)
     "#]].assert_eq(said.good());
 }
+
+#[test]
+fn a_value_that_nothing_asks_for_is_a_mistake() {
+    let place = Place::with_samples();
+    let said =
+        place.run(&["import", "samples/server.json", "--set", "city=Porto", "--set", "unit=metric", "--yes"]);
+    assert!(said.bad().contains("no file asks for \"unit\""), "{said:?}");
+    assert!(!place.has("config/servers.json"));
+}
+
+#[test]
+fn the_settings_of_vs_code_and_several_files_are_read() {
+    let place = Place::with_samples();
+    let settings = r#"{ "editor.fontSize": 12, "mcp": { "inputs": [], "servers": { "a": { "command": "a", "env": { "PORT": 80, "NONE": null } } } } }"#;
+    place.write("settings.json", settings);
+    place.write("empty.json", r#"{ "mcpServers": {} }"#);
+    let said = place.run(&["import", "settings.json", "empty.json", "samples/mcp_config.json", "--dry-run"]);
+    expect![[r#"
+        settings.json (VS Code)
+          a               a
+                          env PORT=80
+                          note: copied as it stands: PORT
+
+        empty.json (mcpServers)
+          no servers in it
+
+        samples/mcp_config.json (mcpServers)
+          figma           https://figma.example.com/mcp
+                          header Authorization='Bearer ${FIGMA_TOKEN}'
+          time            uvx mcp-server-time --local-timezone=Europe/Lisbon
+
+        would add 3 servers to the tenant default of config/servers.json; nothing was written (--dry-run)
+        set these variables before Puerto starts:
+          FIGMA_TOKEN
+    "#]]
+    .assert_eq(said.good());
+}
