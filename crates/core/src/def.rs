@@ -254,6 +254,11 @@ pub struct ServerDef {
     #[serde(default)]
     #[schemars(range(min = 1, max = 86400))]
     pub call_timeout: Option<u32>,
+    /// Calls in a row without an answer after which further ones are refused at once, with one trial every 10 s.
+    /// 0 means never; 5 where left out.
+    #[serde(default)]
+    #[schemars(range(max = 10000))]
+    pub max_failures: Option<u32>,
     /// Seconds without a call after which its process is put to rest (`stdio`); the next call wakes it. 0 means
     /// never; `orchestrator.idle_timeout` where left out.
     #[serde(default)]

@@ -64,6 +64,8 @@ pub enum Out {
 #[derive(Debug)]
 pub struct Call {
     sent: bool,
+    /// The server was, or is about to be, asked.
+    passed: bool,
     exchange: Option<Exchange>,
     failed: Option<Error>,
     ended_by: Option<Error>,
@@ -141,6 +143,7 @@ pub fn begin(
     ctx.deadline = tokio::time::Instant::now() + upstream.def.call_limit();
     Ok(Box::new(Call {
         sent: false,
+        passed: false,
         exchange: None,
         failed: None,
         ended_by: None,
@@ -207,7 +210,9 @@ impl Call {
     }
 
     async fn try_send(&mut self) -> Result<Exchange> {
+        self.upstream.pass()?;
         let live = self.take_place().await?;
+        self.passed = true;
         let era = questions::era_for(&self.client, &live).await;
         let session = remote_session(&self.client, &self.upstream, &live, era).await;
         let id = live.link.next_id();
@@ -329,6 +334,12 @@ impl Call {
 
     fn fail(&mut self, error: Error) -> Out {
         self.exchange = None;
+        // A server that was not asked, or whose caller has gone, has not failed.
+        let silent =
+            matches!(error.code(), Code::UpstreamTimeout | Code::UpstreamDown | Code::UpstreamProtocol);
+        if std::mem::take(&mut self.passed) && silent {
+            self.upstream.note(false);
+        }
         self.op.fail(&error);
         let last = self.failure(&error);
         self.ended_by = Some(error);
@@ -350,6 +361,7 @@ impl Call {
 
     fn finish(&mut self, frame: &Frame) -> Out {
         self.exchange = None;
+        self.upstream.note(true);
         let answer =
             Answer { frame, client: &self.client, route: &self.route, id: self.frame.share(self.frame.id) };
         let (text, http) = match frame.error.is_some() {

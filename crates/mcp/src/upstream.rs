@@ -1,6 +1,7 @@
 //! A server's live side: it is started, watched, restarted after a crash, stopped as a whole, and its
 //! offer is kept. One task supervises one server, so no server can hold up another.
 
+mod breaker;
 pub mod handshake;
 pub mod http;
 pub mod link;
@@ -104,6 +105,13 @@ pub enum State {
     Starting,
     /// Serves.
     Ready,
+    /// Serves, but has answered none of the last calls: further ones are refused until that moment.
+    Degraded {
+        /// Why.
+        why: String,
+        /// When.
+        until: Instant,
+    },
     /// Crashed or unreachable; tried again at that moment.
     BackingOff {
         /// Why.
@@ -130,6 +138,7 @@ impl State {
             State::Hibernating => "hibernating",
             State::Starting => "starting",
             State::Ready => "ready",
+            State::Degraded { .. } => "degraded",
             State::BackingOff { .. } => "backing_off",
             State::Failed { .. } => "failed",
         }
@@ -138,7 +147,9 @@ impl State {
     /// Why it does not serve.
     pub fn why(&self) -> Option<&str> {
         match self {
-            State::BackingOff { why, .. } | State::Failed { why, .. } => Some(why),
+            State::BackingOff { why, .. } | State::Failed { why, .. } | State::Degraded { why, .. } => {
+                Some(why)
+            }
             _ => None,
         }
     }
@@ -310,6 +321,7 @@ pub struct Upstream {
     stopping: CancellationToken,
     /// Another one has taken its place.
     retired: std::sync::atomic::AtomicBool,
+    breaker: breaker::Breaker,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -347,6 +359,7 @@ impl Upstream {
         let subscriptions = before.map(|before| before.subscriptions.clone()).unwrap_or_default();
         let (commands, orders) = mpsc::channel(16);
         let first = if birth.def.enabled { State::Idle } else { State::Disabled };
+        let breaker = breaker::Breaker::new(birth.def.max_failures.unwrap_or(breaker::FAILURES));
         let upstream = Arc::new(Self {
             tenant: birth.tenant,
             name: birth.name,
@@ -366,6 +379,7 @@ impl Upstream {
             subscriptions,
             stopping: stop.clone(),
             retired: false.into(),
+            breaker,
         });
         if upstream.def.enabled {
             tasks.spawn(supervise::supervise(upstream.clone(), orders, stop));
@@ -392,7 +406,39 @@ impl Upstream {
 
     /// How it is.
     pub fn state(&self) -> State {
-        self.state.borrow().clone()
+        let state = self.state.borrow().clone();
+        match (state, self.breaker.open_for()) {
+            (State::Ready, Some(left)) => {
+                State::Degraded { why: self.silence(), until: Instant::now() + left }
+            }
+            (state, _) => state,
+        }
+    }
+
+    fn silence(&self) -> String {
+        format!("{} calls in a row got no answer", self.breaker.failures())
+    }
+
+    /// Lets a call through, unless the last ones all got no answer.
+    pub fn pass(&self) -> Result<()> {
+        self.breaker.pass().map_err(|wait| {
+            let text = format!(
+                "server {:?} is not called now: {}; the next trial is in {:.1} s",
+                self.name.as_str(),
+                self.silence(),
+                wait.as_secs_f32()
+            );
+            Error::upstream(Code::UpstreamDown, text).retry(Retry::After(wait))
+        })
+    }
+
+    /// Takes note of how a call has ended: with an answer, or without one.
+    pub fn note(&self, answered: bool) {
+        if answered {
+            self.breaker.answered();
+        } else if self.breaker.failed() {
+            tracing::warn!(tenant = %self.tenant, server = %self.name, "{}; calls are refused for a while", self.silence());
+        }
     }
 
     /// What it offers, or last offered.

@@ -7,6 +7,7 @@ mod line;
 pub(crate) mod problem;
 pub(crate) mod rest;
 mod steady;
+mod usage;
 
 use std::convert::Infallible;
 use std::future::poll_fn;

@@ -376,6 +376,7 @@ fn admit(upstream: &Upstream, link: Link, offer: Offer, events: mpsc::Sender<Eve
     let live = Arc::new(Live { link, about, gate, queued: 0.into(), events });
     upstream.take_offer(offer, ListKind::ALL.to_vec());
     upstream.live.store(Some(live.clone()));
+    upstream.note(true);
     *upstream.ready_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
     upstream.set(State::Ready);
     live

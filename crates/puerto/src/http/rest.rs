@@ -26,6 +26,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::problem::Refused;
+use super::usage;
 use crate::record::metrics::Metrics;
 use crate::reload::{Changes, Reload};
 
@@ -165,6 +166,12 @@ pub(crate) struct ServerView {
     protocol: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
+    /// Memory in use by its process and what that has started, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
+    /// Processor time that they have taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     uptime_s: Option<f64>,
     restarts: u32,
@@ -457,13 +464,14 @@ fn server_view(tenant: &Tenant, upstream: &Upstream) -> ServerView {
     let state = upstream.state();
     let offer = upstream.offer();
     let count = |kind| offer.as_ref().map_or(0, |offer| offer.list(kind).len());
+    let used = upstream.pid().and_then(usage::of_group);
     ServerView {
         tenant: upstream.tenant.to_string(),
         name: upstream.name.to_string(),
         status: state.name(),
         error: state.why().map(Into::into),
         next_try_s: match &state {
-            State::BackingOff { until, .. } => {
+            State::BackingOff { until, .. } | State::Degraded { until, .. } => {
                 Some(until.saturating_duration_since(Instant::now()).as_secs_f64())
             }
             _ => None,
@@ -473,6 +481,8 @@ fn server_view(tenant: &Tenant, upstream: &Upstream) -> ServerView {
         alias: tenant.keeper.alias(&upstream.name).to_owned(),
         protocol: offer.as_ref().map(|offer| offer.about.revision.text()),
         pid: upstream.pid(),
+        memory_bytes: used.map(|used| used.memory),
+        cpu_seconds: used.map(|used| used.cpu.as_secs_f64()),
         uptime_s: upstream.uptime().map(|up| up.as_secs_f64()),
         restarts: upstream.restarts(),
         tools: count(ListKind::Tools),

@@ -171,6 +171,31 @@ fn a_server_that_is_killed_under_load_comes_back_and_others_lose_nothing() {
     });
 }
 
+#[test]
+fn a_server_that_never_answers_is_spared_until_a_trial_succeeds() {
+    let mut server = hostile();
+    server["max_failures"] = json!(2);
+    let hub = among_others(server);
+    for _ in 0..2 {
+        let answer = hub.call("/mcp", "hostile__never", json!({}));
+        assert!(answer["result"].to_string().contains("did not answer within"), "{answer}");
+    }
+    let refused = hub.call("/mcp", "hostile__ok", json!({}));
+    assert!(
+        refused["result"].to_string().contains("is not called now: 2 calls in a row got no answer"),
+        "{refused}"
+    );
+    let shown = hub.get("/api/servers/default/hostile").json();
+    assert!(shown["status"] == "degraded" && shown["next_try_s"].as_f64().unwrap() > 0.0, "{shown}");
+    assert!(shown["memory_bytes"].as_u64().unwrap() > 1 << 20, "{shown}");
+    others_are_well(&hub, "a server that is spared");
+    wait_until("a trial succeeds", || {
+        let answer = hub.call("/mcp", "hostile__ok", json!({}));
+        answer["result"].to_string().contains("fine").then_some(())
+    });
+    assert_eq!(hub.get("/api/servers/default/hostile").json()["status"], "ready");
+}
+
 /// Processes below one.
 fn children(of: u32) -> usize {
     let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
