@@ -19,6 +19,8 @@ use crate::wire::{self, Refusal};
 
 /// Messages that may wait for the client to read them.
 const OUT_QUEUE: usize = 256;
+/// Requests of one client that may be under way; beyond it nothing more is read from it.
+const UNDER_WAY_MAX: usize = 1_000;
 /// Messages in one batch.
 pub(super) const BATCH_MAX: usize = 100;
 
@@ -49,6 +51,9 @@ impl Duplex {
     pub async fn take(&mut self, text: Bytes) {
         self.connection.take(text, &mut self.tasks).await;
         while self.tasks.try_join_next().is_some() {}
+        while self.tasks.len() >= UNDER_WAY_MAX {
+            self.tasks.join_next().await;
+        }
     }
 
     /// Refuses what could not be read.

@@ -68,6 +68,9 @@ pub fn accept(method: &Method, headers: &HeaderMap) -> Result<Response<Answer>> 
     Ok(response)
 }
 
+/// Time for a peer to take what is still on its way to it when its connection ends.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// Serves one client until it closes, falls silent or no longer reads, or the hub stops.
 pub async fn serve(
     hub: Arc<Hub>,
@@ -78,7 +81,7 @@ pub async fn serve(
     let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     let (mut client, mut messages) = Duplex::open(hub, endpoint);
     let (to, mut from) = socket.split();
-    let writer = tokio::spawn(async move {
+    let mut writer = tokio::spawn(async move {
         let mut to = to;
         write(&mut to, &mut messages).await;
         let _ = to.close().await;
@@ -101,7 +104,10 @@ pub async fn serve(
         }
     }
     client.leave().await;
-    let _ = writer.await;
+    // A peer that reads nothing takes no goodbye either.
+    if tokio::time::timeout(GOODBYE, &mut writer).await.is_err() {
+        writer.abort();
+    }
 }
 
 /// What a socket accepts: nothing larger than a message may be.
