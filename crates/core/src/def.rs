@@ -46,7 +46,7 @@ pub struct HubDef {
     /// Access: not available in this version, must be empty. Until then only loopback is served.
     #[serde(default)]
     pub access: BTreeMap<String, Reserved>,
-    /// MCP Apps of our own kind: read, and used by a later version.
+    /// MCP Apps of our own kind: pages that use the tools of a tenant.
     #[serde(default)]
     pub apps: AppsDef,
 }

@@ -32,6 +32,13 @@ pub enum Change {
         /// Its URI at its server.
         uri: Arc<str>,
     },
+    /// The state of a server, by its name in REST.
+    State {
+        /// The server.
+        server: ServerName,
+        /// How it is now.
+        state: &'static str,
+    },
 }
 
 /// Keeps what a server offers for the next start.
@@ -127,7 +134,10 @@ impl Keeper {
                 // Nobody listening is no fault.
                 let _ = self.changes.send(Change::Updated { server: upstream.name.clone(), uri: uri.into() });
             }
-            News::State => {}
+            News::State => {
+                let (server, state) = (upstream.name.clone(), upstream.state().name());
+                let _ = self.changes.send(Change::State { server, state });
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The listener: one address for MCP, REST and metrics. MCP goes to its door at once; everything else
 //! passes through axum's router.
 
+mod apps;
 mod entrance;
 pub(crate) mod guard;
 mod line;
@@ -22,6 +23,7 @@ use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use puerto_core::{Code, Error, Result};
 use puerto_mcp::door::{self, http::Answer};
@@ -32,6 +34,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt;
 
+pub(crate) use apps::{AppView, Apps, AppsView, GatewayView};
 use entrance::{Door, Entrance};
 use guard::Guard;
 use line::{Line, Lines, Patience, ROUND};
@@ -52,6 +55,8 @@ pub(crate) struct Edge {
     pub(crate) hub: Arc<Hub>,
     /// Everything that is not MCP.
     pub(crate) rest: axum::Router,
+    /// Apps, for their connections.
+    pub(crate) apps: Arc<Apps>,
     /// Who may call from where.
     pub(crate) guard: Guard,
 }
@@ -151,6 +156,13 @@ async fn guarded(edge: &Arc<Edge>, request: Request<Incoming>, place: &Place) ->
 
 async fn route(edge: &Arc<Edge>, request: Request<Incoming>, place: &Place) -> Response<Body> {
     let hub = &edge.hub;
+    if let Some((app, tenant)) = entrance::app(request.uri().path()) {
+        let answer = apps::open(hub, &edge.apps, (app, tenant), request.method(), request.headers()).await;
+        return answer.map_or_else(refused, |(answer, connection)| {
+            upgraded(hub, request, place.clone(), |io| connection.serve(io));
+            answer.map(Either::Left)
+        });
+    }
     let Some(entrance) = Entrance::find(hub, request.uri().path()) else {
         let answered = edge.rest.clone().oneshot(request.map(RestBody::new)).await;
         return answered.unwrap_or_else(|never| match never {}).map(Either::Right);
@@ -187,18 +199,29 @@ async fn message(hub: &Hub, endpoint: Endpoint, request: Request<Incoming>) -> R
 fn websocket(
     hub: &Arc<Hub>,
     endpoint: Endpoint,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     place: Place,
 ) -> Result<Response<Answer>> {
     let answer = door::websocket::accept(request.method(), request.headers())?;
-    let (upgrade, serving) = (hyper::upgrade::on(&mut request), hub.clone());
+    let serving = hub.clone();
+    upgraded(hub, request, place, |io| door::websocket::serve(serving, endpoint, io));
+    Ok(answer)
+}
+
+/// Goes on with a connection once it is a WebSocket.
+fn upgraded<F: Future<Output = ()> + Send>(
+    hub: &Hub,
+    mut request: Request<Incoming>,
+    place: Place,
+    serve: impl FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
+) {
+    let upgrade = hyper::upgrade::on(&mut request);
     hub.spawn(async move {
         if let Ok(io) = upgrade.await {
-            door::websocket::serve(serving, endpoint, TokioIo::new(io)).await;
+            serve(TokioIo::new(io)).await;
         }
         drop(place);
     });
-    Ok(answer)
 }
 
 fn refused(error: Error) -> Response<Body> {

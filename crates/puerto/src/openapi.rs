@@ -9,6 +9,7 @@ use crate::http::problem::Problem;
 use crate::http::rest::{
     About, Called, Done, Health, Logs, Records, ServerView, Servers, TenantView, Tenants, Tools,
 };
+use crate::http::{AppView, AppsView, GatewayView};
 use crate::reload::Changes;
 
 /// A route: method, path, operation as `noun.verb`, what it does, what it answers.
@@ -30,11 +31,16 @@ pub(crate) fn document() -> String {
             .chain(queries(route.operation))
             .collect();
         let problem = generator.subschema_for::<Problem>();
+        let kind = match route.operation {
+            "app.page" | "app.page_folder" => "text/html",
+            "app.file" => "*/*",
+            _ => "application/json",
+        };
         let mut operation = json!({
             "operationId": route.operation,
             "summary": route.summary,
             "responses": {
-                "200": {"description": "done", "content": {"application/json": {"schema": route.answer}}},
+                "200": {"description": "done", "content": {kind: {"schema": route.answer}}},
                 "default": {"description": "a problem", "content": {"application/problem+json": {"schema": problem}}},
             },
         });
@@ -63,7 +69,9 @@ fn parameters(path: &'static str) -> impl Iterator<Item = &'static str> {
 
 fn queries(operation: &str) -> Vec<Value> {
     let names: &[(&str, &str)] = match operation {
-        "tool.list" | "tool.call" | "tool.call_short" => &[("tenant", "string")],
+        "tool.list" | "tool.call" | "tool.call_short" | "app.page" | "app.page_folder" | "app.file" => {
+            &[("tenant", "string")]
+        }
         "server.logs" => &[("lines", "integer")],
         "record.list" => {
             &[("tenant", "string"), ("server", "string"), ("limit", "integer"), ("before", "integer")]
@@ -100,6 +108,12 @@ fn routes(generator: &mut SchemaGenerator) -> Vec<Route> {
         get "/api/tools" "tool.list" Tools, "The tools of every tenant";
         post "/api/tools/{name}/call" "tool.call" Called, "Call a tool; the body is its arguments";
         post "/api/tools/{name}" "tool.call_short" Called, "Call a tool; the body is its arguments";
+        get "/api/apps" "app.list" AppsView, "Every app";
+        get "/api/apps/{app}" "app.read" AppView, "One app, its files and what it says of itself";
+        get "/apps/{app}" "app.page" String, "The page of an app, with its configuration";
+        get "/apps/{app}/" "app.page_folder" String, "The page of an app, with its configuration";
+        get "/apps/{app}/{path}" "app.file" String, "A file of an app; its path may hold slashes";
+        get "/api/gateway/status" "gateway.read" GatewayView, "What the hub holds, in numbers";
         get "/api/records" "record.list" Records, "The last operations, newest first";
         post "/api/reload" "configuration.reload" Changes, "Take over the changed configuration file";
         get "/metrics/prometheus" "metrics.read" String, "Metrics as OpenMetrics text";

@@ -276,7 +276,7 @@ fn told(endpoint: &Endpoint, session: &Session, change: &Change) -> Option<Parts
             };
             Some(format!(r#"{{"jsonrpc":"2.0","method":"notifications/{noun}/list_changed"}}"#).into())
         }
-        Change::List { .. } => None,
+        Change::List { .. } | Change::State { .. } => None,
         Change::Updated { server, uri } => {
             let outward = match endpoint.server {
                 Some(_) => uri.to_string(),

@@ -174,7 +174,7 @@ impl Listening {
                 };
                 wanted.then(|| self.notification(method, ""))
             }
-            Change::List { .. } => None,
+            Change::List { .. } | Change::State { .. } => None,
             Change::Updated { server, uri } => {
                 let asked = self.resources.get(&(server.clone(), uri.clone()))?;
                 Some(self.notification(

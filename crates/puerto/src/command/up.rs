@@ -21,7 +21,7 @@ use crate::compose::{self, Works};
 use crate::config::Origin;
 use crate::http::guard::Guard;
 use crate::http::rest::{self, Api};
-use crate::http::{Edge, serve};
+use crate::http::{Apps, Edge, serve};
 use crate::out;
 use crate::reload::Reload;
 
@@ -83,10 +83,12 @@ async fn up(def: &HubDef, source: &str, origin: Origin, port: Option<u16>) -> Re
 /// The listener's side of a hub, and of the configuration that it can take over.
 pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant, reload: Option<Arc<Reload>>) -> Arc<Edge> {
     let (hub, metrics, store) = (works.hub.clone(), works.metrics.clone(), works.store.clone());
-    let api = Api { hub, metrics, store, began, reload };
+    let apps = Apps::new(&def.apps.dir);
+    let api = Api { hub, metrics, store, began, apps: apps.clone(), reload };
     Arc::new(Edge {
         hub: works.hub.clone(),
         rest: rest::router(api, def.gateway.max_body_bytes),
+        apps,
         guard: Guard { origins: def.gateway.allowed_origins.clone() },
     })
 }

@@ -65,6 +65,13 @@ impl<'a> Entrance<'a> {
     }
 }
 
+/// The app and the tenant of an app's connection.
+pub(crate) fn app(path: &str) -> Option<(&str, &str)> {
+    let (app, tenant) = path.strip_prefix("/ws/app/")?.split_once('/')?;
+    let tenant = tenant.strip_suffix('/').unwrap_or(tenant);
+    (!app.is_empty() && !tenant.is_empty() && !tenant.contains('/')).then_some((app, tenant))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +96,16 @@ mod tests {
         assert_eq!(at("/mcp/odd/sse/sse"), Some((Sse, Some("odd"), Some("sse"))));
         assert_eq!(at("/ws/mcp"), Some((WebSocket, None, None)));
         assert_eq!(at("/ws/mcp/acme/git"), Some((WebSocket, Some("acme"), Some("git"))));
+    }
+
+    #[test]
+    fn connections_of_apps_name_app_and_tenant() {
+        assert_eq!(app("/ws/app/hello/acme"), Some(("hello", "acme")));
+        for path in
+            ["/ws/app", "/ws/app/hello", "/ws/app/hello/", "/ws/app//acme", "/ws/app/a/b/c", "/ws/mcp/a/b"]
+        {
+            assert_eq!(app(path), None, "{path}");
+        }
     }
 
     #[test]

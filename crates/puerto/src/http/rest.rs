@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::apps::{self, Apps};
 use super::problem::Refused;
 use super::usage;
 use crate::record::metrics::Metrics;
@@ -41,14 +42,16 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     /// When this process began.
     pub(crate) began: Instant,
+    /// Apps, as they lie in their folders.
+    pub(crate) apps: Arc<Apps>,
     /// The configuration, where it is a file that can change.
     pub(crate) reload: Option<Arc<Reload>>,
 }
 
-type Answer<T> = Result<Json<T>, Refused>;
+pub(super) type Answer<T> = Result<Json<T>, Refused>;
 
 /// Longest wait of `start` and `restart`.
-const START_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
 /// Lines of a log that one request may ask for.
 const LINES_MAX: usize = 500;
 
@@ -71,6 +74,12 @@ pub(crate) fn router(api: Api, body_max: usize) -> Router {
         .route("/api/tools", get(tools))
         .route("/api/tools/{name}", post(tool_call))
         .route("/api/tools/{name}/call", post(tool_call))
+        .route("/api/apps", get(apps::list))
+        .route("/api/apps/{app}", get(apps::read))
+        .route("/apps/{app}", get(apps::page))
+        .route("/apps/{app}/", get(apps::page))
+        .route("/apps/{app}/{*path}", get(apps::file))
+        .route("/api/gateway/status", get(apps::gateway))
         .route("/api/records", get(records))
         .route("/api/reload", post(reload))
         .route("/metrics/prometheus", get(metrics))
@@ -227,7 +236,7 @@ pub(crate) struct Done {
 }
 
 /// A query string; one that does not fit is a problem like any other mistake.
-struct Asked<T>(T);
+pub(super) struct Asked<T>(pub(super) T);
 
 impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Refused;
@@ -242,8 +251,8 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask
 /// Which tenant a request is about, where its path does not say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct InTenant {
-    tenant: Option<String>,
+pub(super) struct InTenant {
+    pub(super) tenant: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -273,7 +282,7 @@ pub(crate) struct Records {
 }
 
 impl Api {
-    fn find(&self, tenant: &str) -> Result<(Arc<Tenant>, Ctx), Error> {
+    pub(super) fn find(&self, tenant: &str) -> Result<(Arc<Tenant>, Ctx), Error> {
         let tenant = self.hub.tenant(tenant)?.clone();
         let ctx = self.hub.ctx(&tenant, START_LIMIT);
         ctx.require(Action::Read, &tenant.view.id)?;
@@ -378,7 +387,7 @@ async fn tenant_tools(Shared(api): Shared<Api>, Path(id): Path<String>) -> Answe
     Ok(Json(Tools { total: tools.len(), tools }))
 }
 
-async fn tools_of(tenant: &Tenant) -> Vec<ToolView> {
+pub(super) async fn tools_of(tenant: &Tenant) -> Vec<ToolView> {
     let catalog = tenant.catalog(None).await;
     let mut views = Vec::new();
     for (server, offer) in &catalog.offers {
@@ -557,16 +566,7 @@ async fn tool_call(
     let body =
         body.map_err(|_| Error::caller(Code::TooLarge, "the body is larger than gateway.max_body_bytes"))?;
     let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
-    let found = tenant.keeper.catalog().tool(&name);
-    let parsed = || {
-        ToolName::parse(&name)
-            .filter(|n| tenant.upstreams.contains_key(&n.server))
-            .map(|n| (n.server, n.tool))
-    };
-    let (server, tool) =
-        found.map(|target| (target.server, target.key)).or_else(parsed).ok_or_else(|| {
-            Error::caller(Code::NotFound, format!("no tool named {name:?}; a tool's name is \"server.tool\""))
-        })?;
+    let ToolName { server, tool } = tool_named(&tenant, &name)?;
     let text = if body.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { body };
     let malformed = |cause: serde_json::Error| {
         Error::caller(Code::BadRequest, format!("the body must be the arguments as a JSON object: {cause}"))
@@ -575,6 +575,16 @@ async fn tool_call(
     let result = operate::tool_call(&tenant, ctx, &server, &tool, arguments).await?;
     let name = ToolName { server, tool };
     Ok(Json(Called { tool: name.to_string(), result }))
+}
+
+/// A tool by its name, `server.tool` or as on the wire.
+pub(super) fn tool_named(tenant: &Tenant, name: &str) -> Result<ToolName, Error> {
+    if let Some(target) = tenant.keeper.catalog().tool(name) {
+        return Ok(ToolName { server: target.server, tool: target.key });
+    }
+    ToolName::parse(name).filter(|parsed| tenant.upstreams.contains_key(&parsed.server)).ok_or_else(|| {
+        Error::caller(Code::NotFound, format!("no tool named {name:?}; a tool's name is \"server.tool\""))
+    })
 }
 
 async fn records(Shared(api): Shared<Api>, Asked(query): Asked<RecordsQuery>) -> Answer<Records> {
