@@ -21,10 +21,10 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use puerto_core::{Code, Error, ServerName, TenantId};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::problem::Refused;
-use super::rest::{Answer, Api, Asked, InTenant};
+use super::rest::{Answer, Api, Asked};
 use files::Folder;
 pub(super) use socket::open;
 
@@ -87,6 +87,12 @@ pub(crate) struct GatewayView {
     apps: usize,
     /// Connections of apps that are open.
     app_connections: usize,
+}
+
+/// What an address of a page may ask for. Pages may put more there for themselves.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct PageQuery {
+    tenant: Option<String>,
 }
 
 impl Apps {
@@ -161,7 +167,7 @@ pub(super) async fn read(Shared(api): Shared<Api>, Path(id): Path<String>) -> An
 pub(super) async fn page(
     Shared(api): Shared<Api>,
     Path(id): Path<String>,
-    Asked(query): Asked<InTenant>,
+    Asked(query): Asked<PageQuery>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Refused> {
@@ -188,7 +194,7 @@ pub(super) async fn page(
 pub(super) async fn file(
     api: Shared<Api>,
     Path((id, path)): Path<(String, String)>,
-    query: Asked<InTenant>,
+    query: Asked<PageQuery>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Refused> {

@@ -251,8 +251,8 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask
 /// Which tenant a request is about, where its path does not say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct InTenant {
-    pub(super) tenant: Option<String>,
+struct InTenant {
+    tenant: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -148,7 +148,8 @@ fn files_have_types_tags_and_a_strict_policy() {
         assert_eq!(hub.request("GET", path, &[("If-None-Match", "\"other\"")], "").status, 200);
     }
     write(&hub.dir.path().join("plugins"), &[("ask/app.js", "2")]);
-    assert_eq!(hub.get("/apps/ask/app.js").body, "2");
+    assert_eq!(hub.get("/apps/ask/app.js?v=2").body, "2");
+    assert_eq!(hub.get("/apps/ask?theme=dark").status, 200);
 }
 
 #[test]
@@ -330,6 +331,40 @@ fn a_connection_has_its_limits() {
     assert!(error["error"].as_str().unwrap().contains("32 calls under way"), "{error}");
     page.say("long 200000");
     assert_eq!(page.answer("error")["error"], "too_large");
+    assert_eq!(page.next()["type"], "closed");
+}
+
+#[test]
+fn a_hub_that_stops_answers_and_closes_its_connections() {
+    let hub = Hub::with_servers(PUERTO, &json!({"slow": scripted(&["--era", "modern"])}));
+    write(&hub.dir.path().join("plugins"), &[("ask/index.html", "x")]);
+    let mut page = Page::open(&hub, "ask");
+    page.answer("app_state");
+    page.call("slow.hang", json!({}), "never");
+    page.say(r#"{"type":"ping"}"#);
+    page.answer("pong");
+    let (code, _dir) = hub.stop();
+    assert_eq!(code, Some(0));
+    let last = std::iter::from_fn(|| Some(page.next())).find(|message| message["type"] == "closed");
+    assert!(last.is_some());
+}
+
+#[test]
+fn a_page_of_a_tenant_that_is_gone_is_told_so() {
+    let server = json!({"servers": {"monitor": {"builtin": "monitor"}}});
+    let both = json!({"tenants": {"default": server, "other": {}}});
+    let hub = Hub::start(PUERTO, &both);
+    hub.wait_for("default:monitor", "ready");
+    write(&hub.dir.path().join("plugins"), &[("ask/index.html", "x")]);
+    let mut page = Page::open(&hub, "ask");
+    page.answer("app_state");
+    std::fs::write(hub.dir.path().join("puerto.json"), json!({"tenants": {"other": {}}}).to_string())
+        .unwrap();
+    assert_eq!(hub.post("/api/reload", "").status, 200);
+    page.call("monitor.get_uptime", json!({}), "late");
+    assert!(page.answer("tool_error")["error"].as_str().unwrap().contains("no tenant"));
+    page.say(r#"{"type":"app_ready"}"#);
+    assert_eq!(page.answer("error")["error"], "not_found");
     assert_eq!(page.next()["type"], "closed");
 }
 

@@ -18,7 +18,7 @@ use puerto_mcp::door::websocket::{self, SILENCE};
 use puerto_mcp::frame::Parts;
 use puerto_mcp::hub::Hub;
 use puerto_mcp::operate;
-use puerto_mcp::tenant::{Change, Tenant};
+use puerto_mcp::tenant::{Change, Keeper};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -39,6 +39,8 @@ const APP_CALLS_MAX: usize = 32;
 const APP_QUEUE: usize = 256;
 /// Longest wait for a page that reads nothing.
 const APP_WRITE: Duration = Duration::from_secs(30);
+/// Longest time for a page to read the last messages of its connection.
+const APP_LEAVE: Duration = Duration::from_secs(2);
 
 /// A message from a page.
 #[derive(Debug, Deserialize)]
@@ -101,7 +103,9 @@ struct ToolError {
 pub(crate) struct Connection {
     hub: Arc<Hub>,
     app: ServerName,
-    tenant: Arc<Tenant>,
+    tenant: TenantId,
+    /// Of the tenant: who hears its changes outlives its configuration.
+    keeper: Arc<Keeper>,
     _open: Open,
 }
 
@@ -133,7 +137,9 @@ pub(crate) async fn open(
     let app = ServerName::new(app).map_err(|_| Error::not_found("app", app))?;
     let tenant = hub.tenant(tenant)?;
     let answer = websocket::accept(method, headers)?;
-    let connection = Connection { hub: hub.clone(), app, tenant, _open: Open::new(apps.clone()) };
+    let (hub, keeper) = (hub.clone(), tenant.keeper.clone());
+    let tenant = tenant.view.id.clone();
+    let connection = Connection { hub, app, tenant, keeper, _open: Open::new(apps.clone()) };
     Ok((answer, connection))
 }
 
@@ -162,7 +168,7 @@ impl Connection {
             }
         }
         drop(page);
-        if tokio::time::timeout(APP_WRITE, writer).await.is_err() {
+        if tokio::time::timeout(APP_LEAVE, writer).await.is_err() {
             ending.abort();
         }
     }
@@ -186,7 +192,7 @@ impl Page {
     where
         S: futures_util::Stream<Item = std::result::Result<Message, SocketError>> + Unpin,
     {
-        let mut changes = self.connection.tenant.keeper.changes();
+        let mut changes = self.connection.keeper.changes();
         let draining = self.connection.hub.draining.clone();
         self.tell_state().await?;
         let mut heard = Instant::now();
@@ -256,7 +262,7 @@ impl Page {
             return self.tell("tool_error", said).await;
         }
         let (hub, out) = (self.connection.hub.clone(), self.out.clone());
-        let (tenant, app) = (self.connection.tenant.view.id.clone(), self.connection.app.clone());
+        let (tenant, app) = (self.connection.tenant.clone(), self.connection.app.clone());
         self.calls.spawn(async move {
             let Wanted { tool_name, arguments } = wanted;
             let called = AssertUnwindSafe(called(&hub, &tenant, &app, &tool_name, arguments)).catch_unwind();
@@ -279,7 +285,7 @@ impl Page {
     async fn tell_state(&self) -> Work {
         let Connection { hub, app, tenant, .. } = &self.connection;
         // The configuration may have changed since the connection was opened.
-        let Ok(tenant) = hub.tenant(tenant.view.id.as_str()) else {
+        let Ok(tenant) = hub.tenant(tenant.as_str()) else {
             let _ = self.refuse(Code::NotFound, "this tenant is no longer defined").await;
             return Err(Gone);
         };
