@@ -317,12 +317,14 @@ impl Call {
         }
         let next = self.route.others.remove(0);
         let Ok(upstream) = self.endpoint.tenant.upstream(&next.server) else { return false };
+        // The one before has answered, though not what was wanted.
+        self.upstream.note(true);
         self.upstream = upstream.clone();
         self.route.server = next.server;
         self.route.key = next.key;
         self.exchange = None;
         self.place = None;
-        self.sent = false;
+        (self.sent, self.passed) = (false, false);
         self.op.note(|record| record.server = Some(self.route.server.shared()));
         true
     }

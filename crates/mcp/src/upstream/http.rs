@@ -26,15 +26,12 @@ use crate::sse::{Decoder, Piece};
 use crate::upstream::Event;
 use crate::upstream::link::{CLIENT_INFO, Link, Request, closed};
 use crate::upstream::pool::{Connector, Failure, Pool, Reading};
+use crate::upstream::watch::{AGAIN, AGAIN_MAX};
 
 /// Header that names a legacy session.
 pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Header that says where a stream goes on.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Wait before a stream that broke off is resumed, where its server does not say how long.
-const RESUME: Duration = Duration::from_secs(1);
-/// Longest wait that a server can ask for.
-const RESUME_MAX: Duration = Duration::from_secs(30);
 /// Header that names the revision.
 pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// Header that mirrors the method.
@@ -610,7 +607,7 @@ impl Answering {
         if events.last_id().is_empty() || self.id == 0 {
             return Err(ended);
         }
-        tokio::time::sleep(events.retry().unwrap_or(RESUME).min(RESUME_MAX)).await;
+        tokio::time::sleep(events.retry().unwrap_or(AGAIN).min(AGAIN_MAX)).await;
         let (response, _) = self.remote.get(session, events.last_id()).await?;
         if !response.status().is_success() {
             return Err(ended);

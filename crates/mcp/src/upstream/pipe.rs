@@ -38,6 +38,27 @@ pub struct Pipe {
     pub pid: Option<u32>,
 }
 
+/// What a socket needs to become a pipe.
+pub(super) struct Fitting<'a> {
+    /// Largest message, in bytes.
+    pub(super) message_max: usize,
+    /// Where the server's news go.
+    pub(super) events: mpsc::Sender<Event>,
+    /// Where what is no message goes.
+    pub(super) log: Arc<LogRing>,
+    /// Where its owner, who can end it, finds it from the moment that it exists.
+    pub(super) place: &'a mut Option<Arc<Pipe>>,
+}
+
+impl Fitting<'_> {
+    /// The pipe, and the messages that are to be carried to its far end.
+    pub(super) fn pipe(&mut self) -> (Arc<Pipe>, mpsc::Receiver<Parts>) {
+        let (pipe, messages) = Pipe::new(None);
+        *self.place = Some(pipe.clone());
+        (pipe, messages)
+    }
+}
+
 #[derive(Debug)]
 struct Pending {
     slot: Slot,

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::http::{Payload, path_of};
 use super::link::closed;
-use super::pipe::Pipe;
+use super::pipe::{Fitting, Pipe};
 use super::pool::{Connector, Pool, Reading};
 use super::{Event, LogRing};
 use crate::frame::{Frame, Kind, Parts};
@@ -25,27 +25,23 @@ const POSTS_MAX: usize = 64;
 /// Longest time for a server to take a post. The answer comes on the stream, so this is soon.
 const TAKE: Duration = Duration::from_secs(60);
 
-/// Opens the stream and learns where to post. The pipe is put in place as soon as there is one, so that its
-/// owner can end it.
+/// Opens the stream and learns where to post.
 pub(super) async fn connect(
     connector: Connector,
     uri: &Uri,
     headers: &HeaderMap,
-    message_max: usize,
-    events: mpsc::Sender<Event>,
-    log: Arc<LogRing>,
-    place: &mut Option<Arc<Pipe>>,
+    mut fitting: Fitting<'_>,
 ) -> Result<Arc<Pipe>> {
     let pool = Pool::new(connector, uri);
-    let mut stream = Stream::open(&pool, uri, headers, message_max).await?;
+    let mut stream = Stream::open(&pool, uri, headers, fitting.message_max).await?;
     let post = loop {
         let (name, data) = stream.next().await?.ok_or_else(|| closed("before it said where to post"))?;
         if name == b"endpoint" {
             break same_origin(uri, std::str::from_utf8(&data).unwrap_or_default())?;
         }
     };
-    let (pipe, messages) = Pipe::new(None);
-    *place = Some(pipe.clone());
+    let (pipe, messages) = fitting.pipe();
+    let Fitting { events, log, .. } = fitting;
     let posts = Posts { pool, post, headers: headers.clone(), pipe: pipe.clone() };
     tokio::spawn(posts.carry(messages, events.clone()));
     tokio::spawn(read(stream, pipe.clone(), events, log));

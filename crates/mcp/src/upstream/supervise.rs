@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::http::Remote;
 use super::link::Link;
 use super::local::Local;
-use super::pipe::Pipe;
+use super::pipe::{Fitting, Pipe};
 use super::stdio::Process;
 use super::{Command, Event, Live, News, Over, Reach, State, Upstream};
 use super::{handshake, sse, stdio, tcp, watch, websocket};
@@ -150,7 +150,7 @@ async fn serve(
 ) -> End {
     upstream.set(State::Starting);
     let (events_to, mut events) = mpsc::channel(EVENT_QUEUE);
-    let mut far = Far::Nothing;
+    let mut far = Far::default();
     let startup = upstream.rules.startup;
     let connected = tokio::select! {
         connected = tokio::time::timeout(startup, connect(upstream, &events_to, &mut far)) => connected,
@@ -210,36 +210,38 @@ pub(super) async fn drained(upstream: &Upstream, live: &Live) {
 }
 
 /// What a life of a server has to end, when it is over.
-enum Far {
-    Nothing,
-    Child(Box<Process>),
-    Socket(Option<Arc<Pipe>>),
+#[derive(Default)]
+struct Far {
+    child: Option<Process>,
+    socket: Option<Arc<Pipe>>,
 }
 
 impl Far {
-    /// Where the pipe of a socket is put.
-    fn socket(&mut self) -> &mut Option<Arc<Pipe>> {
-        *self = Far::Socket(None);
-        match self {
-            Far::Socket(place) => place,
-            Far::Nothing | Far::Child(_) => unreachable!("it has just become a socket"),
-        }
-    }
-
     async fn stop(self) {
-        match self {
-            Far::Child(process) => process.stop().await,
-            Far::Socket(Some(pipe)) => pipe.hang_up.cancel(),
-            Far::Socket(None) | Far::Nothing => {}
+        if let Some(process) = self.child {
+            process.stop().await;
+        }
+        if let Some(pipe) = self.socket {
+            pipe.hang_up.cancel();
         }
     }
 
     /// Why it has ended.
     async fn ended(&mut self) -> String {
-        match self {
-            Far::Child(process) => process.ended().await,
-            Far::Socket(Some(pipe)) => pipe.why().to_owned(),
-            Far::Socket(None) | Far::Nothing => "nobody answers at its address".into(),
+        match (&mut self.child, &self.socket) {
+            (Some(process), _) => process.ended().await,
+            (None, Some(pipe)) => pipe.why().to_owned(),
+            (None, None) => "nobody answers at its address".into(),
+        }
+    }
+
+    /// What a socket to the server is fitted with.
+    fn fitting(&mut self, upstream: &Upstream, events: &mpsc::Sender<Event>) -> Fitting<'_> {
+        Fitting {
+            message_max: upstream.rules.message_max,
+            events: events.clone(),
+            log: upstream.log.clone(),
+            place: &mut self.socket,
         }
     }
 }
@@ -274,18 +276,14 @@ async fn connect(
         }
         Reach::Stdio(program) => child(upstream, program, events, far).await,
         Reach::Tcp(address) => {
-            let place = far.socket();
-            let (limit, log) = (rules.message_max, upstream.log.clone());
-            let pipe = tcp::connect(address, limit, events.clone(), log, place).await?;
+            let pipe = tcp::connect(address, far.fitting(upstream, events)).await?;
             known(pipe, upstream.def.era).await
         }
         Reach::Http { uri, headers, over } => match over {
             Over::Streamable => streamable(upstream, uri, headers, events).await,
             Over::WebSocket => {
-                let place = far.socket();
-                let (connector, limit, log) = (&rules.connector, rules.message_max, upstream.log.clone());
-                let pipe =
-                    websocket::connect(connector, uri, headers, limit, events.clone(), log, place).await?;
+                let fitting = far.fitting(upstream, events);
+                let pipe = websocket::connect(&rules.connector, uri, headers, fitting).await?;
                 known(pipe, upstream.def.era).await
             }
             Over::Sse => sse(upstream, uri, headers, events, far).await,
@@ -315,7 +313,7 @@ async fn child(
     program.env = upstream.environment(&tenant);
     let (pipe, process) =
         stdio::start(&program, upstream.rules.message_max, events.clone(), upstream.log.clone())?;
-    *far = Far::Child(Box::new(process));
+    far.child = Some(process);
     tokio::select! {
         known = known(pipe, upstream.def.era) => known,
         why = far.ended() => {
@@ -347,10 +345,8 @@ async fn sse(
     events: &mpsc::Sender<Event>,
     far: &mut Far,
 ) -> Result<(Link, Offer)> {
-    let place = far.socket();
-    let (connector, limit) = (upstream.rules.connector.clone(), upstream.rules.message_max);
-    let log = upstream.log.clone();
-    let pipe = sse::connect(connector, uri, headers, limit, events.clone(), log, place).await?;
+    let (connector, fitting) = (upstream.rules.connector.clone(), far.fitting(upstream, events));
+    let pipe = sse::connect(connector, uri, headers, fitting).await?;
     // Nobody speaks the modern era over this transport.
     let era = if upstream.def.era == EraDef::Auto { EraDef::Legacy } else { upstream.def.era };
     known(pipe, era).await

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use puerto_core::{Code, Error, Result, Secret};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 
 use super::link::{Link, members_of};
-use super::pipe::Pipe;
-use super::{Event, LogRing, stdio};
+use super::pipe::{Fitting, Pipe};
+use super::stdio;
 use crate::door::tcp::AUTHENTICATE;
 use crate::era::Era;
 
@@ -23,25 +22,18 @@ pub struct Address {
     pub token: Option<Secret>,
 }
 
-/// Connects, and shows the token where there is one. The pipe is put in place as soon as there is one, so that its
-/// owner can end it.
-pub(super) async fn connect(
-    address: &Address,
-    line_max: usize,
-    events: mpsc::Sender<Event>,
-    log: Arc<LogRing>,
-    place: &mut Option<Arc<Pipe>>,
-) -> Result<Arc<Pipe>> {
+/// Connects, and shows the token where there is one.
+pub(super) async fn connect(address: &Address, mut fitting: Fitting<'_>) -> Result<Arc<Pipe>> {
     let Address { host, port, token } = address;
     let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|cause| {
         Error::upstream(Code::UpstreamDown, format!("could not connect to {host}:{port}")).inside(cause)
     })?;
     let _ = stream.set_nodelay(true);
     let (input, output) = stream.into_split();
-    let (pipe, messages) = Pipe::new(None);
-    *place = Some(pipe.clone());
+    let (pipe, messages) = fitting.pipe();
+    let Fitting { message_max, events, log, .. } = fitting;
     tokio::spawn(stdio::write(output, messages, pipe.clone()));
-    let reading = stdio::read(input, pipe.clone(), line_max, events, log);
+    let reading = stdio::read(input, pipe.clone(), message_max, events, log);
     let hung_up = pipe.hang_up.clone();
     tokio::spawn(async move {
         tokio::select! {

@@ -14,29 +14,26 @@ use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
 use tokio_tungstenite::tungstenite::{Error as SocketError, handshake::client::generate_key};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::pipe::Pipe;
+use super::pipe::{Fitting, Pipe};
 use super::pool::{Connector, Failure};
 use super::{Event, LogRing};
 use crate::door::websocket::{SILENCE, SUBPROTOCOL, limits, text, write};
 
-/// Connects. The pipe is put in place as soon as there is one, so that its owner can end it.
+/// Connects.
 pub(super) async fn connect(
     connector: &Connector,
     uri: &Uri,
     headers: &HeaderMap,
-    message_max: usize,
-    events: mpsc::Sender<Event>,
-    log: Arc<LogRing>,
-    place: &mut Option<Arc<Pipe>>,
+    mut fitting: Fitting<'_>,
 ) -> Result<Arc<Pipe>> {
+    let message_max = fitting.message_max;
     let socket = match open(connector, uri, headers, Some(SUBPROTOCOL), message_max).await {
         // A server that knows no subprotocols is asked again without.
         Err(Refused::Subprotocol) => open(connector, uri, headers, None, message_max).await,
         opened => opened,
     };
     let socket = socket.map_err(Refused::into_error)?;
-    let (pipe, mut messages) = Pipe::new(None);
-    *place = Some(pipe.clone());
+    let (pipe, mut messages) = fitting.pipe();
     let (mut to, from) = socket.split();
     let hung_up = pipe.hang_up.clone();
     tokio::spawn(async move {
@@ -47,7 +44,7 @@ pub(super) async fn connect(
         }
         let _ = futures_util::SinkExt::close(&mut to).await;
     });
-    tokio::spawn(read(from, pipe.clone(), events, log));
+    tokio::spawn(read(from, pipe.clone(), fitting.events, fitting.log));
     Ok(pipe)
 }
 

@@ -448,7 +448,20 @@ async fn reload(Shared(api): Shared<Api>, Asked(query): Asked<ReloadQuery>) -> A
         let text = "this hub was not started from a file, so there is nothing to read again";
         return Err(Error::caller(Code::Conflict, text).into());
     };
-    let changes = if query.preview { reload.preview().await? } else { reload.take_over().await? };
+    // It concerns every tenant, so whoever asks must be allowed to in each; the first has the record.
+    let (action, kind) = match query.preview {
+        true => (Action::Read, Kind::Control("configuration.read")),
+        false => (Action::Manage, Kind::Control("configuration.reload")),
+    };
+    let work = async { if query.preview { reload.preview().await } else { reload.take_over().await } };
+    let tenants = api.hub.tenants();
+    for tenant in tenants.values() {
+        api.hub.ctx(tenant, START_LIMIT).require(action, &tenant.view.id)?;
+    }
+    let changes = match tenants.values().next() {
+        Some(tenant) => api.hub.ctx(tenant, START_LIMIT).run(kind, work).await?,
+        None => work.await?,
+    };
     Ok(Json(changes))
 }
 
