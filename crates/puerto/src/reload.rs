@@ -141,7 +141,9 @@ impl Reload {
     fn load(&self) -> Result<HubDef> {
         let loaded = config::load(&self.file, &crate::command::env).map_err(|problems| {
             let text: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Error::caller(Code::InvalidConfig, text.join("\n\n"))
+            let text =
+                format!("{} is not valid; nothing was changed\n\n{}", self.file.display(), text.join("\n\n"));
+            Error::caller(Code::InvalidConfig, text)
         })?;
         let mut def = loaded.def;
         if let Some(port) = self.port {

@@ -332,7 +332,7 @@ async fn health(Shared(api): Shared<Api>) -> Json<Health> {
     components.insert("gateway", Component { status: "healthy", detail: Some(sessions) });
     let fault = api.reload.as_ref().and_then(|reload| reload.fault());
     let status = if fault.is_none() { "healthy" } else { "degraded" };
-    let detail = fault.map(|fault| format!("the file has a fault, and the last good one is in use: {fault}"));
+    let detail = fault.map(|fault| format!("the last good one is in use: {fault}"));
     components.insert("configuration", Component { status, detail });
     let healthy = components.values().all(|c| c.status == "healthy");
     Json(Health {
