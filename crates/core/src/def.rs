@@ -1,13 +1,18 @@
 //! Definitions: one per noun. `ServerDef` is the entry in the file, the body of the API and the
 //! stored document; `HubDef` is the whole file. Unknown keys are errors everywhere.
 
+pub mod overrides;
+pub mod profile;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ServerName, TenantId};
+pub use self::overrides::{OverrideDef, OverridesDef};
+pub use self::profile::{ProfileDef, ProfileKind};
+use crate::id::{ProfileName, ServerName, TenantId};
 use crate::secret::Secret;
 
 /// The configuration of one Puerto: the file `config/servers.json`.
@@ -86,6 +91,12 @@ pub struct TenantDef {
     /// Servers by name.
     #[serde(default)]
     pub servers: BTreeMap<ServerName, ServerDef>,
+    /// What of these servers' tools, prompts and resources is shown otherwise, or not at all.
+    #[serde(default)]
+    pub overrides: OverridesDef,
+    /// Named subsets, each served at `/mcp/{tenant}?profile=name`.
+    #[serde(default)]
+    pub profiles: BTreeMap<ProfileName, ProfileDef>,
 }
 
 /// Limits of a tenant; 0 means none.

@@ -119,6 +119,12 @@ name!(
     "server name"
 );
 
+name!(
+    /// A named subset of what a tenant's servers offer.
+    ProfileName,
+    "profile name"
+);
+
 impl Default for TenantId {
     /// The tenant of a caller that names none.
     fn default() -> Self {

@@ -13,6 +13,7 @@ use crate::catalog::Part;
 use crate::hub::ReachOf;
 use crate::names;
 use crate::offer::Offer;
+use crate::shape::Shape;
 use crate::tenant::{Keeper, Save, Tenant};
 use crate::upstream::{Birth, Reach, Rules, Upstream};
 
@@ -32,6 +33,8 @@ pub struct Plan {
     pub removed: Vec<String>,
     /// How many go on untouched.
     pub unchanged: usize,
+    /// Tenants whose overrides or profiles are different: their lists are made anew.
+    pub reshaped: Vec<String>,
 }
 
 impl Plan {
@@ -52,6 +55,12 @@ impl Plan {
             defs.get(&up.tenant).is_some_and(|tenant| tenant.servers.contains_key(&up.name))
         };
         let all = now.values().flat_map(|tenant| tenant.upstreams.values());
+        let shape = |def: &TenantDef| (def.overrides.clone(), def.profiles.clone());
+        plan.reshaped = defs
+            .iter()
+            .filter(|(id, def)| now.get(*id).is_some_and(|tenant| shape(&tenant.view.def) != shape(def)))
+            .map(|(id, _)| id.to_string())
+            .collect();
         plan.removed = all.filter(|up| !defined(up)).map(|up| format!("{}:{}", up.tenant, up.name)).collect();
         plan
     }
@@ -80,14 +89,15 @@ impl Maker<'_> {
     pub(crate) fn tenant(&mut self, view: Arc<TenantView>, before: Option<&Arc<Tenant>>) -> Arc<Tenant> {
         let enabled = view.def.servers.iter().filter(|(_, def)| def.enabled).map(|(name, _)| name);
         let aliases = names::aliases(enabled.collect::<std::collections::BTreeSet<_>>());
+        let shape = Shape::new(aliases, self.separator, &view.def.overrides, view.def.profiles.clone());
         let keeper = match before {
             Some(before) => {
-                before.keeper.reshape(aliases);
+                before.keeper.reshape(shape);
                 before.keeper.clone()
             }
             None => {
                 let known = self.known(&view);
-                Arc::new(Keeper::new(aliases, self.separator, known, self.save.clone()))
+                Arc::new(Keeper::new(shape, known, self.save.clone()))
             }
         };
         let names: Vec<_> = view.def.servers.keys().cloned().collect();

@@ -99,8 +99,9 @@ pub fn begin(
 ) -> Result<Box<Call>, Refusal> {
     let mut op = ctx.begin(RecordKind::Mcp(method.method().into()));
     op.note(|record| record.bytes_in = frame.parts.len() as u64);
-    let found = ctx.require(Action::Use, &ctx.tenant.id).map_err(|e| Refusal::from(&e));
-    let route = match found.and_then(|()| Route::find(endpoint, method, &frame)) {
+    let allowed = ctx.require(Action::Use, &ctx.tenant.id).map_err(|e| Refusal::from(&e));
+    let catalog = endpoint.catalog();
+    let route = match allowed.and_then(|()| Route::find(&endpoint.scope, &catalog, method, &frame)) {
         Ok(route) => route,
         Err(refusal) => {
             refusal.record(&mut op);
@@ -118,7 +119,6 @@ pub fn begin(
             return Err(Refusal::from(&error));
         }
     };
-    let catalog = endpoint.catalog();
     let item = match method {
         Routed::ToolsCall if catalog.mirrors(&route.server) => {
             catalog.item(&route.server, ListKind::Tools, &route.key)
@@ -150,7 +150,7 @@ pub fn begin(
         upstream,
         live: None,
         client,
-        wrapping: (endpoint.server.is_none() && catalog.wraps(&route.server)).then_some(catalog),
+        wrapping: (endpoint.scope.server.is_none() && catalog.wraps(&route.server)).then_some(catalog),
         route,
         mirrored,
         frame,

@@ -12,12 +12,16 @@ pub mod tcp;
 pub mod websocket;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
+use puerto_core::Ctx;
 use puerto_core::def::Capability;
+use puerto_core::record::Kind as RecordKind;
 
-use crate::call::{Call, Out};
-use crate::frame::Parts;
+use crate::call::{self, Call, Client, HeaderLookup, Out};
+use crate::frame::{Frame, Parts};
 use crate::hub::Endpoint;
 use crate::offer::{Can, ListKind};
+use crate::route::Routed;
+use crate::search::{self, Own};
 use crate::wire::Refusal;
 
 /// What a door sends for one message of a client.
@@ -62,6 +66,33 @@ impl Reply {
     }
 }
 
+/// Answers a request that leads to a server, or one for the tools with which others are found.
+pub async fn routed(
+    endpoint: &Endpoint,
+    ctx: Ctx,
+    client: Client,
+    method: Routed,
+    frame: Frame,
+    headers: Option<HeaderLookup<'_>>,
+) -> Result<Reply, Refusal> {
+    let own = if method == Routed::ToolsCall { Own::called(endpoint, &frame) } else { None };
+    match own {
+        None => Ok(relay(call::begin(endpoint, ctx, client, method, frame, headers)?).await),
+        Some(Own::Call) => match search::unwrapped(&frame) {
+            // Its headers speak of the tool that was called and not of the one that is meant.
+            Ok(meant) => Ok(relay(call::begin(endpoint, ctx, client, method, meant, None)?).await),
+            Err(refusal) => {
+                refusal.record(&mut ctx.begin(RecordKind::Mcp(method.method().into())));
+                Err(refusal)
+            }
+        },
+        Some(own) => {
+            let answered = Box::pin(search::answer(&ctx, endpoint, own, &frame, client.is_modern())).await;
+            answered.map(Reply::ok)
+        }
+    }
+}
+
 /// Carries a call to its end. Where the answer is the first thing that comes it is sent as one message;
 /// a stream is opened only for what precedes it.
 pub async fn relay(mut call: Box<Call>) -> Reply {
@@ -83,7 +114,7 @@ pub async fn relay(mut call: Box<Call>) -> Reply {
 /// What an endpoint can do: everything that its servers can. An endpoint that gathers servers always has
 /// the three lists, since a server may come up at any moment.
 pub fn abilities(endpoint: &Endpoint) -> Can {
-    let gathers = endpoint.server.is_none();
+    let gathers = endpoint.scope.server.is_none();
     let mut can = Can { tools: gathers, resources: gathers, prompts: gathers, ..Can::default() };
     for upstream in endpoint.upstreams() {
         let Some(offer) = upstream.offer() else {
@@ -133,7 +164,8 @@ fn capabilities(can: Can) -> String {
 
 /// Who answers at an endpoint, and its advice: the server itself at its own endpoint, Puerto elsewhere.
 fn identity(endpoint: &Endpoint) -> (String, Option<String>) {
-    let own = endpoint.server.as_ref().and_then(|server| endpoint.tenant.upstreams.get(server)?.offer());
+    let own =
+        endpoint.scope.server.as_ref().and_then(|server| endpoint.tenant.upstreams.get(server)?.offer());
     match own {
         Some(offer) => {
             let info = String::from_utf8_lossy(&offer.about.server_info).into_owned();
@@ -143,15 +175,18 @@ fn identity(endpoint: &Endpoint) -> (String, Option<String>) {
             )
         }
         None => {
+            let profile = endpoint.scope.profile.as_ref();
+            let profile = profile.and_then(|name| endpoint.tenant.view.def.profiles.get(name));
+            let about = profile.and_then(|profile| profile.description.clone());
             // Joining the advice of every server would fill the model's context; each tool says what it is for.
             let servers: Vec<_> = endpoint.upstreams().map(|up| up.name.as_str()).collect();
-            let advice = (!servers.is_empty()).then(|| {
-                format!(
-                    "Tools of several servers, each named server and tool together. Servers: {}.",
-                    servers.join(", ")
-                )
-            });
-            (crate::list::SERVER_INFO.into(), advice)
+            let how = match endpoint.searches() {
+                true => "Find tools with search_tools and call them with call_tool.",
+                false => "Tools of several servers, each named server and tool together.",
+            };
+            let names = (!servers.is_empty()).then(|| format!("{how} Servers: {}.", servers.join(", ")));
+            let advice: Vec<_> = about.into_iter().chain(names).collect();
+            (crate::list::SERVER_INFO.into(), (!advice.is_empty()).then(|| advice.join(" ")))
         }
     }
 }

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use puerto_core::def::{HubDef, Separator, TenantDef};
-use puerto_core::{Caller, Ctx, Error, Recorder, Result, ServerName, TenantId, TenantView, View};
+use puerto_core::def::{HubDef, ProfileKind, Separator, TenantDef};
+use puerto_core::{Caller, Code, Ctx, Error, Recorder, Result, ServerName, TenantId, TenantView, View};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::adopt::{Maker, Plan, Remembered, Tenants};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Found, Scope};
 use crate::cursor::Seal;
 use crate::door::sse::Streams;
-use crate::offer::Offer;
+use crate::offer::{ListKind, Offer};
 use crate::session::{Session, Sessions};
-use crate::tenant::{Save, Tenant};
+use crate::tenant::{Change, Save, Tenant};
 use crate::upstream::link::Link;
 use crate::upstream::{Reach, Rules, Upstream};
 
@@ -80,33 +80,48 @@ pub struct Hub {
     tasks: Mutex<JoinSet<()>>,
 }
 
-/// Where a client came in: everything of a tenant, or one server.
+/// Where a client came in: a tenant, and which part of it.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// The tenant.
     pub tenant: Arc<Tenant>,
-    /// The one server.
-    pub server: Option<ServerName>,
+    /// The part.
+    pub scope: Scope,
 }
 
 impl Endpoint {
     /// The servers in scope.
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
-        let server = self.server.as_ref();
-        self.tenant
-            .upstreams
-            .values()
-            .filter(move |up| up.def.enabled && server.is_none_or(|s| *s == up.name))
+        self.tenant.upstreams(&self.scope)
     }
 
     /// Whether it is the same place as another.
     pub fn is(&self, other: &Self) -> bool {
-        self.tenant.view.id == other.tenant.view.id && self.server == other.server
+        self.tenant.view.id == other.tenant.view.id && self.scope == other.scope
+    }
+
+    /// Whether three tools stand here for all others.
+    pub fn searches(&self) -> bool {
+        let profile = self.scope.profile.as_ref().and_then(|name| self.tenant.view.def.profiles.get(name));
+        profile.is_some_and(|profile| profile.kind == ProfileKind::Search)
     }
 
     /// The catalog of its tenant.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.tenant.keeper.catalog()
+    }
+
+    /// The list that a change is about, where it is one of this endpoint's.
+    pub fn list_changed(&self, change: &Change) -> Option<ListKind> {
+        match change {
+            Change::List { server, kind } if self.scope.profile.is_none() => {
+                self.scope.server.as_ref().is_none_or(|own| own == server).then_some(*kind)
+            }
+            Change::Profile { profile, kind } => {
+                (self.scope.profile.as_ref() == Some(profile)).then_some(*kind)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -205,20 +220,27 @@ impl Hub {
         plan
     }
 
-    /// An endpoint by the parts of its path.
-    pub fn endpoint(&self, tenant: Option<&str>, server: Option<&str>) -> Result<Endpoint> {
+    /// An endpoint by the parts of its address.
+    pub fn endpoint(
+        &self,
+        tenant: Option<&str>,
+        server: Option<&str>,
+        profile: Option<&str>,
+    ) -> Result<Endpoint> {
         let tenant = self.tenant(tenant.unwrap_or(TenantId::default().as_str()))?;
-        let server = match server {
-            None => None,
-            Some(given) => {
-                let by_alias = |up: &&Arc<Upstream>| tenant.keeper.alias(&up.name) == given;
-                let found = tenant.upstreams.get(given).or_else(|| tenant.upstreams.values().find(by_alias));
-                let found =
-                    found.filter(|up| up.def.enabled).ok_or_else(|| Error::not_found("server", given))?;
-                Some(found.name.clone())
+        let server = server.map(|given| tenant.named(given)).transpose()?;
+        let profile = match (profile, &server) {
+            (None, _) => None,
+            (Some(_), Some(_)) => {
+                let text = "a profile gathers servers, and one server was named: use /mcp/{tenant}?profile=…";
+                return Err(Error::caller(Code::BadRequest, text));
+            }
+            (Some(given), None) => {
+                let known = tenant.view.def.profiles.get_key_value(given);
+                Some(known.ok_or_else(|| Error::not_found("profile", given))?.0.clone())
             }
         };
-        Ok(Endpoint { tenant, server })
+        Ok(Endpoint { tenant, scope: Scope { server, profile } })
     }
 
     /// A context for one operation of the local user in a tenant.
@@ -236,12 +258,14 @@ impl Hub {
     pub async fn end_session(&self, id: &str) -> Option<Arc<Session>> {
         let session = self.sessions.remove(id)?;
         let Ok(tenant) = self.tenant(session.tenant.as_str()) else { return Some(session) };
-        let endpoint = Endpoint { tenant: tenant.clone(), server: session.server.clone() };
         for uri in session.subscriptions() {
-            for target in crate::route::resource_targets(&endpoint, &uri).into_iter().take(1) {
-                if let Ok(upstream) = tenant.upstream(&target.server) {
-                    upstream.unsubscribe(&target.key).await;
-                }
+            let Ok(Found { target, .. }) =
+                tenant.keeper.catalog().find(&session.scope, ListKind::Resources, &uri)
+            else {
+                continue;
+            };
+            if let Ok(upstream) = tenant.upstream(&target.server) {
+                upstream.unsubscribe(&target.key).await;
             }
         }
         for (server, remote) in session.remotes() {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use puerto_core::record::Kind as RecordKind;
 use puerto_core::{Action, Ctx, Outcome};
 
+use crate::catalog::Scope;
 use crate::frame::{Frame, Parts};
 use crate::hub::{Endpoint, Hub};
 use crate::offer::ListKind;
@@ -30,7 +31,7 @@ pub async fn answer(
     let mut op = ctx.begin(RecordKind::Mcp(kind.method().into()));
     op.note(|record| {
         record.bytes_in = frame.parts.len() as u64;
-        record.server = endpoint.server.as_ref().map(puerto_core::ServerName::shared);
+        record.server = endpoint.scope.server.as_ref().map(puerto_core::ServerName::shared);
     });
     let answered = page(hub, ctx, endpoint, kind, frame, modern).await;
     match &answered {
@@ -64,8 +65,8 @@ async fn page(
             })?)
         }
     };
-    let catalog = endpoint.tenant.catalog(endpoint.server.as_ref()).await;
-    let (items, next) = match catalog.listing(endpoint.server.as_ref()) {
+    let catalog = endpoint.tenant.catalog(&endpoint.scope).await;
+    let (items, next) = match catalog.listing(&endpoint.scope) {
         Some(listing) => {
             let page = listing.list(kind).page(after.as_deref(), hub.settings.page_size);
             (page.items, page.next)
@@ -93,6 +94,8 @@ async fn page(
 
 /// What a cursor is bound to.
 fn scope(endpoint: &Endpoint) -> String {
-    let server = endpoint.server.as_ref().map_or("", |s| s.as_str());
-    format!("{}/{server}", endpoint.tenant.view.id)
+    let Scope { server, profile } = &endpoint.scope;
+    let server = server.as_ref().map_or("", |server| server.as_str());
+    let profile = profile.as_ref().map(|profile| format!("?{profile}")).unwrap_or_default();
+    format!("{}/{server}{profile}", endpoint.tenant.view.id)
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use puerto_core::def::Capability;
 use serde_json::Value;
 
 use crate::era::Revision;
@@ -31,6 +32,15 @@ pub enum ListKind {
 impl ListKind {
     /// All four.
     pub const ALL: [ListKind; 4] = [Self::Tools, Self::Resources, Self::Templates, Self::Prompts];
+
+    /// The capability that it belongs to.
+    pub const fn capability(self) -> Capability {
+        match self {
+            Self::Tools => Capability::Tools,
+            Self::Resources | Self::Templates => Capability::Resources,
+            Self::Prompts => Capability::Prompts,
+        }
+    }
 
     /// The method that lists it.
     pub const fn method(self) -> &'static str {
@@ -83,6 +93,15 @@ pub struct Item {
     pub key_span: Span,
     /// Arguments that are mirrored into headers (tools).
     pub headers: Vec<HeaderParam>,
+}
+
+impl Item {
+    /// Reads one; nothing where it is no object with a key.
+    pub fn read(raw: Bytes, kind: ListKind, headers: Vec<HeaderParam>) -> Option<Self> {
+        let (_, key_span) = item_span(&mut Scanner::new(&raw), kind).ok()?;
+        let key = unquoted(key_span.of(&raw))?.into();
+        Some(Self { key, raw, key_span, headers })
+    }
 }
 
 /// Who a server is, as it said in its handshake.

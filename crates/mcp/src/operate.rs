@@ -7,6 +7,7 @@ use puerto_core::{Code, Ctx, Error, Origin, Result, ServerName};
 use serde_json::value::RawValue;
 
 use crate::call::{self, Client, Out};
+use crate::catalog::Scope;
 use crate::frame::Frame;
 use crate::hub::Endpoint;
 use crate::offer::ListKind;
@@ -30,7 +31,7 @@ pub async fn tool_call(
     if !arguments.get().trim_start().starts_with('{') {
         return Err(Error::caller(Code::InvalidArguments, "the arguments must be a JSON object"));
     }
-    let endpoint = Endpoint { tenant: tenant.clone(), server: Some(server.clone()) };
+    let endpoint = Endpoint { tenant: tenant.clone(), scope: Scope::server(server) };
     let text = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":{},"arguments":{},"_meta":{{{}}}}}}}"#,
         serde_json::Value::from(tool),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use puerto_core::ServerName;
 
-use crate::catalog::Target;
+use crate::catalog::{Catalog, Found, Scope, Target, Withheld};
 use crate::frame::{Edits, Frame};
 use crate::hub::Endpoint;
 use crate::offer::ListKind;
@@ -66,7 +66,7 @@ pub struct Route {
 
 impl Route {
     /// Finds the way.
-    pub fn find(endpoint: &Endpoint, method: Routed, frame: &Frame) -> Result<Self, Refusal> {
+    pub fn find(scope: &Scope, catalog: &Catalog, method: Routed, frame: &Frame) -> Result<Self, Refusal> {
         let (span, kind) = object(method, frame)?;
         let Some(asked) = frame.text(span).map(Arc::<str>::from) else {
             return Err(Refusal::new(
@@ -74,15 +74,8 @@ impl Route {
                 format!("{}: \"{}\" must be a string", method.method(), kind.key()),
             ));
         };
-        if let Some(server) = &endpoint.server {
-            let (server, key) = (server.clone(), asked.clone());
-            return Ok(Self { method, server, key, span, asked, others: Vec::new() });
-        }
-        let mut others = targets(endpoint, kind, &asked);
-        if others.is_empty() {
-            return Err(unknown(kind, &asked));
-        }
-        let Target { server, key } = others.remove(0);
+        let found = catalog.find(scope, kind, &asked).map_err(|why| withheld(why, scope, kind, &asked))?;
+        let Found { target: Target { server, key }, others } = found;
         Ok(Self { method, server, key, span, asked, others })
     }
 
@@ -95,31 +88,26 @@ impl Route {
 }
 
 /// What the hub says where a name leads nowhere.
-fn unknown(kind: ListKind, asked: &str) -> Refusal {
-    match kind {
-        ListKind::Resources | ListKind::Templates => Refusal::resource(asked),
-        _ => Refusal::new(INVALID_PARAMS, format!("unknown {}: {asked}", kind.noun())),
-    }
-}
-
-fn targets(endpoint: &Endpoint, kind: ListKind, asked: &str) -> Vec<Target> {
-    let catalog = endpoint.catalog();
-    match kind {
-        ListKind::Tools => catalog.tool(asked).into_iter().collect(),
-        ListKind::Prompts => catalog.prompt(asked).into_iter().collect(),
-        ListKind::Resources => catalog.resource(asked),
-        ListKind::Templates => {
-            catalog.template(asked).map_or_else(|| catalog.resource(asked), |target| vec![target])
+fn withheld(why: Withheld, scope: &Scope, kind: ListKind, asked: &str) -> Refusal {
+    let noun = kind.noun();
+    match (kind, why) {
+        (ListKind::Resources | ListKind::Templates, _) => Refusal::resource(asked),
+        (_, Withheld::Unknown) => Refusal::new(INVALID_PARAMS, format!("unknown {noun}: {asked}")),
+        (_, Withheld::Off) => Refusal::new(
+            INVALID_PARAMS,
+            format!("the {noun} {asked} is switched off (overrides of the tenant)"),
+        ),
+        (_, Withheld::Outside) => {
+            let profile = scope.profile.as_ref().map_or("", |profile| profile.as_str());
+            Refusal::new(INVALID_PARAMS, format!("the {noun} {asked} is not in the profile {profile:?}"))
         }
     }
 }
 
-/// Where a resource's URI may lead.
+/// Where a resource's URI may lead, the likeliest first.
 pub fn resource_targets(endpoint: &Endpoint, uri: &str) -> Vec<Target> {
-    match &endpoint.server {
-        Some(server) => vec![Target { server: server.clone(), key: uri.into() }],
-        None => targets(endpoint, ListKind::Resources, uri),
-    }
+    let found = endpoint.catalog().find(&endpoint.scope, ListKind::Resources, uri);
+    found.map_or_else(|_| Vec::new(), |Found { target, others }| [vec![target], others].concat())
 }
 
 /// The place of the object's name in a request, and what kind of object it is.

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::Scope;
 use crate::era::Revision;
 use crate::frame::Parts;
 use crate::upstream::http::RemoteSession;
@@ -47,8 +48,8 @@ pub struct Session {
     pub id: String,
     /// The tenant it belongs to.
     pub tenant: TenantId,
-    /// The one server it is confined to, where it came in by that server's own endpoint.
-    pub server: Option<ServerName>,
+    /// The part of it that the client came in to; it is confined to that.
+    pub scope: Scope,
     /// What the client said of itself.
     pub handshake: Handshake,
     /// Ends with the session.
@@ -255,19 +256,14 @@ impl Sessions {
     }
 
     /// Opens one.
-    pub fn open(
-        &self,
-        tenant: TenantId,
-        server: Option<ServerName>,
-        handshake: Handshake,
-    ) -> Result<Arc<Session>> {
+    pub fn open(&self, tenant: TenantId, scope: Scope, handshake: Handshake) -> Result<Arc<Session>> {
         let id = fresh_id()?;
         let (outbox, inbox) = mpsc::channel(OUTBOX);
         let session = Arc::new(Session {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             id,
             tenant,
-            server,
+            scope,
             handshake,
             ended: CancellationToken::new(),
             outbox,
@@ -288,9 +284,9 @@ impl Sessions {
     }
 
     /// The session of an id at an endpoint. At any other endpoint it does not exist.
-    pub fn get(&self, id: &str, tenant: &TenantId, server: Option<&ServerName>) -> Result<Arc<Session>> {
+    pub fn get(&self, id: &str, tenant: &TenantId, scope: &Scope) -> Result<Arc<Session>> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        let session = open.get(id).filter(|s| s.tenant == *tenant && s.server.as_ref() == server);
+        let session = open.get(id).filter(|s| s.tenant == *tenant && s.scope == *scope);
         session.inspect(|s| s.touch()).cloned().ok_or_else(|| {
             Error::caller(Code::SessionNotFound, "unknown or expired session; initialize again")
         })

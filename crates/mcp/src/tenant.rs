@@ -2,15 +2,15 @@
 //! be reached from another tenant.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use puerto_core::def::Separator;
-use puerto_core::{Error, Result, ServerName, TenantId, TenantView};
+use puerto_core::{Error, ProfileName, Result, ServerName, TenantId, TenantView};
 use tokio::sync::broadcast;
 
-use crate::catalog::{Catalog, Part};
+use crate::catalog::{Catalog, Part, Scope};
 use crate::offer::{ListKind, Offer};
+use crate::shape::Shape;
 use crate::upstream::{News, Upstream};
 
 /// Changes that a slow listener may fall behind; beyond it some are missed, and it is told by the next.
@@ -22,6 +22,13 @@ pub enum Change {
     List {
         /// The server.
         server: ServerName,
+        /// The list.
+        kind: ListKind,
+    },
+    /// A list of a profile.
+    Profile {
+        /// The profile.
+        profile: ProfileName,
         /// The list.
         kind: ListKind,
     },
@@ -59,8 +66,7 @@ pub struct Tenant {
 pub struct Keeper {
     catalog: ArcSwap<Catalog>,
     parts: Mutex<BTreeMap<ServerName, Part>>,
-    aliases: ArcSwap<BTreeMap<ServerName, String>>,
-    separator: Separator,
+    shape: ArcSwap<Shape>,
     changes: broadcast::Sender<Change>,
     save: Save,
 }
@@ -73,18 +79,13 @@ impl std::fmt::Debug for Keeper {
 
 impl Keeper {
     /// A keeper that begins with what servers offered when they were last seen.
-    pub fn new(
-        aliases: BTreeMap<ServerName, String>,
-        separator: Separator,
-        parts: Vec<Part>,
-        save: Save,
-    ) -> Self {
-        let catalog = Catalog::merge(&parts, aliases.clone(), separator);
+    pub fn new(shape: Shape, parts: Vec<Part>, save: Save) -> Self {
+        let shape = Arc::new(shape);
+        let catalog = Catalog::merge(&parts, shape.clone());
         Self {
             catalog: ArcSwap::from_pointee(catalog),
             parts: Mutex::new(parts.into_iter().map(|part| (part.server.clone(), part)).collect()),
-            aliases: ArcSwap::from_pointee(aliases),
-            separator,
+            shape: ArcSwap::new(shape),
             changes: broadcast::Sender::new(CHANGE_QUEUE),
             save,
         }
@@ -97,26 +98,49 @@ impl Keeper {
 
     /// The alias of a server on the wire.
     pub fn alias(&self, server: &ServerName) -> String {
-        self.aliases.load().get(server).cloned().unwrap_or_default()
+        self.shape.load().alias(server).to_owned()
     }
 
-    /// Goes on with these servers and their aliases: what others offered is gone.
-    pub fn reshape(&self, aliases: BTreeMap<ServerName, String>) {
+    /// Goes on in another shape: what servers without an alias in it offered is gone.
+    pub fn reshape(&self, shape: Shape) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone: Vec<_> = parts.keys().filter(|server| !aliases.contains_key(*server)).cloned().collect();
-        if gone.is_empty() && **self.aliases.load() == aliases {
+        let gone: Vec<_> =
+            parts.keys().filter(|server| !shape.aliases.contains_key(*server)).cloned().collect();
+        if gone.is_empty() && **self.shape.load() == shape {
             return;
         }
         gone.iter().for_each(|server| drop(parts.remove(server)));
-        let all: Vec<_> = parts.values().cloned().collect();
         let touched: Vec<_> = gone.into_iter().chain(parts.keys().cloned()).collect();
-        self.aliases.store(Arc::new(aliases.clone()));
-        let catalog = Arc::new(Catalog::merge(&all, aliases, self.separator));
-        let before = self.catalog.swap(catalog.clone());
-        drop(parts);
+        self.shape.store(Arc::new(shape));
+        let (before, now) = self.merge(parts);
         for server in touched {
-            for kind in catalog.changes(&before, Some(&server)) {
-                let _ = self.changes.send(Change::List { server: server.clone(), kind });
+            self.tell(&server, &now.changes(&before, &Scope::server(&server)));
+        }
+        self.tell_profiles(&before, &now);
+    }
+
+    /// Merges anew; answers the catalog before and the one from now on. Whoever merges holds the lock, so that a
+    /// later catalog never gives way to an earlier one.
+    fn merge(&self, parts: MutexGuard<'_, BTreeMap<ServerName, Part>>) -> (Arc<Catalog>, Arc<Catalog>) {
+        let all: Vec<_> = parts.values().cloned().collect();
+        let now = Arc::new(Catalog::merge(&all, self.shape.load_full()));
+        let before = self.catalog.swap(now.clone());
+        drop(parts);
+        (before, now)
+    }
+
+    fn tell(&self, server: &ServerName, kinds: &[ListKind]) {
+        for kind in kinds {
+            // Nobody listening is no fault.
+            let _ = self.changes.send(Change::List { server: server.clone(), kind: *kind });
+        }
+    }
+
+    fn tell_profiles(&self, before: &Catalog, now: &Catalog) {
+        for profile in now.profiles() {
+            let scope = Scope { server: None, profile: Some(profile.clone()) };
+            for kind in now.changes(before, &scope) {
+                let _ = self.changes.send(Change::Profile { profile: profile.clone(), kind });
             }
         }
     }
@@ -131,7 +155,6 @@ impl Keeper {
         match news {
             News::Offer(kinds) => self.take_offer(upstream, tools_max, kinds),
             News::Updated(uri) => {
-                // Nobody listening is no fault.
                 let _ = self.changes.send(Change::Updated { server: upstream.name.clone(), uri: uri.into() });
             }
             News::State => {
@@ -150,17 +173,13 @@ impl Keeper {
             kinds: upstream.def.capabilities.clone(),
             tools_max,
         };
-        // The lock also puts merges in order: a later catalog never gives way to an earlier one.
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let known = parts.insert(server.clone(), part).is_some();
-        let all: Vec<_> = parts.values().cloned().collect();
-        let catalog = Arc::new(Catalog::merge(&all, BTreeMap::clone(&self.aliases.load()), self.separator));
-        let before = self.catalog.swap(catalog.clone());
-        drop(parts);
+        let (before, catalog) = self.merge(parts);
         (self.save)(&upstream.tenant, &server, &offer);
         // At a start every list is said to have changed; only real differences are told. Later a server's
         // word is passed on even where nothing differs, since clients may wait for it.
-        let mut kinds = catalog.changes(&before, Some(&server));
+        let mut kinds = catalog.changes(&before, &Scope::server(&server));
         if said.len() < ListKind::ALL.len() {
             kinds.extend(said);
         } else if !known {
@@ -168,9 +187,8 @@ impl Keeper {
         }
         kinds.sort();
         kinds.dedup();
-        for kind in kinds {
-            let _ = self.changes.send(Change::List { server: server.clone(), kind });
-        }
+        self.tell(&server, &kinds);
+        self.tell_profiles(&before, &catalog);
     }
 }
 
@@ -180,13 +198,31 @@ impl Tenant {
         self.upstreams.get(server).ok_or_else(|| Error::not_found("server", server.as_str()))
     }
 
+    /// The name of a server that is given by its name or its alias.
+    pub fn named(&self, given: &str) -> Result<ServerName> {
+        let by_alias = |up: &&Arc<Upstream>| self.keeper.alias(&up.name) == given;
+        let found = self.upstreams.get(given).or_else(|| self.upstreams.values().find(by_alias));
+        let found = found.filter(|up| up.def.enabled).ok_or_else(|| Error::not_found("server", given))?;
+        Ok(found.name.clone())
+    }
+
+    /// The servers that a scope takes in.
+    pub fn upstreams(&self, scope: &Scope) -> impl Iterator<Item = &Arc<Upstream>> {
+        let profile = scope.profile.as_ref().and_then(|profile| self.view.def.profiles.get(profile));
+        let listed = profile.and_then(|profile| profile.servers.as_ref());
+        self.upstreams.values().filter(move |up| {
+            up.def.enabled
+                && scope.server.as_ref().is_none_or(|server| *server == up.name)
+                && listed.is_none_or(|servers| servers.contains(&up.name))
+        })
+    }
+
     /// The catalog, after a bounded wait for servers in scope that come up for the first time. Servers that
     /// are down, stopped or known from before are never waited for.
-    pub async fn catalog(&self, server: Option<&ServerName>) -> Arc<Catalog> {
-        let in_scope = self.upstreams.values().filter(|up| server.is_none_or(|s| s == &up.name));
+    pub async fn catalog(&self, scope: &Scope) -> Arc<Catalog> {
         // Seen means that the catalog has it: an offer that has come may still be on its way there.
         let seen = self.keeper.catalog();
-        let unseen = in_scope.filter(|up| !seen.knows(&up.name));
+        let unseen = self.upstreams(scope).filter(|up| !seen.knows(&up.name));
         let coming: Vec<_> = unseen.filter_map(|up| Some((up, up.awaited_until()?))).collect();
         if !coming.is_empty() {
             futures_util::future::join_all(coming.iter().map(|(up, until)| up.first_offer(*until))).await;

@@ -32,6 +32,46 @@ pub(crate) struct HubArg {
     pub(crate) json: bool,
 }
 
+/// One client on standard input and output.
+#[derive(Debug, Args)]
+pub(crate) struct Stdio {
+    /// Which configuration.
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Tenant to work in
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// Only this server, under its own names
+    #[arg(long, conflicts_with = "profile")]
+    pub(crate) server: Option<String>,
+    /// Only what belongs to this profile
+    #[arg(long)]
+    pub(crate) profile: Option<String>,
+    /// Never join a running hub
+    #[arg(long)]
+    pub(crate) alone: bool,
+}
+
+/// Tools of a running hub.
+#[derive(Debug, Args)]
+pub(crate) struct Tools {
+    /// Which hub.
+    #[command(flatten)]
+    pub(crate) hub: HubArg,
+    /// Only this tenant
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Only what belongs to this profile
+    #[arg(long)]
+    pub(crate) profile: Option<String>,
+    /// Also those that are switched off
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Say how many tokens each costs a model that is shown the list, the dearest first
+    #[arg(long)]
+    pub(crate) cost: bool,
+}
+
 /// A built-in server on its own.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -144,6 +184,9 @@ pub(crate) struct Export {
     /// Tenant to work in
     #[arg(long, default_value = "default")]
     pub(crate) tenant: String,
+    /// Profile to work with
+    #[arg(long)]
+    pub(crate) profile: Option<String>,
     /// Which configuration.
     #[command(flatten)]
     pub(crate) config: ConfigArg,
@@ -185,20 +228,7 @@ pub(crate) enum Command {
         port: Option<u16>,
     },
     /// Serve one client on standard input and output: joins a running hub, else runs by itself
-    Stdio {
-        /// Which configuration.
-        #[command(flatten)]
-        config: ConfigArg,
-        /// Tenant to work in
-        #[arg(long, default_value = "default")]
-        tenant: String,
-        /// Only this server, under its own names
-        #[arg(long)]
-        server: Option<String>,
-        /// Never join a running hub
-        #[arg(long)]
-        alone: bool,
-    },
+    Stdio(Stdio),
     /// Work through a task list with the servers of a configuration
     Run {
         /// Task list: [{"type": server, "action": tool, "params": {arguments}}]
@@ -255,14 +285,7 @@ pub(crate) enum Command {
         schema: bool,
     },
     /// List tools of a running hub
-    Tools {
-        /// Which hub.
-        #[command(flatten)]
-        hub: HubArg,
-        /// Only this tenant
-        #[arg(long)]
-        tenant: Option<String>,
-    },
+    Tools(Tools),
     /// List servers of a running hub
     Servers {
         /// Which hub.

@@ -13,6 +13,7 @@ mod locate;
 pub(crate) mod problem;
 mod schema;
 mod server;
+mod shape;
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;

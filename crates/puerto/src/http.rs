@@ -8,6 +8,7 @@ mod line;
 pub(crate) mod problem;
 pub(crate) mod rest;
 mod steady;
+pub(crate) mod tools;
 mod usage;
 
 use std::convert::Infallible;
@@ -167,7 +168,8 @@ async fn route(edge: &Arc<Edge>, request: Request<Incoming>, place: &Place) -> R
         let answered = edge.rest.clone().oneshot(request.map(RestBody::new)).await;
         return answered.unwrap_or_else(|never| match never {}).map(Either::Right);
     };
-    let answer = match (entrance.door, hub.endpoint(entrance.tenant, entrance.server)) {
+    let profile = asked(request.uri(), "profile");
+    let answer = match (entrance.door, hub.endpoint(entrance.tenant, entrance.server, profile)) {
         (_, Err(error)) => Err(error),
         (Door::Streamable, Ok(endpoint)) => Ok(door::http::serve(hub, endpoint, request).await),
         (Door::Sse, Ok(endpoint)) => sse(hub, endpoint, &request),
@@ -191,9 +193,14 @@ async fn message(hub: &Hub, endpoint: Endpoint, request: Request<Incoming>) -> R
     if request.method() != Method::POST {
         return Ok(door::http::not_allowed("POST"));
     }
-    let query = request.uri().query().unwrap_or_default();
-    let id = query.split('&').find_map(|pair| pair.strip_prefix("sessionId=")).unwrap_or_default().to_owned();
+    let id = asked(request.uri(), "sessionId").unwrap_or_default().to_owned();
     door::sse::post(hub, &endpoint, &id, request.into_body()).await
+}
+
+/// What the query string says of a key. Ids and names need no escapes, so none are read.
+fn asked<'a>(uri: &'a http::Uri, key: &str) -> Option<&'a str> {
+    let mut pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find_map(|(name, value)| (name == key).then_some(value))
 }
 
 fn websocket(

@@ -40,9 +40,7 @@ fn main() -> ExitCode {
 async fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Up { config, port } => command::up::run(&config, port).await,
-        Command::Stdio { config, tenant, server, alone } => {
-            command::stdio::run(&config, &tenant, server.as_deref(), alone).await
-        }
+        Command::Stdio(stdio) => command::stdio::run(&stdio).await,
         Command::Run { tasks, config, tenant, concurrency, keep_going, json } => {
             let options = puerto_host::Options { concurrency: concurrency.into(), keep_going };
             command::run::run(&tasks, &config, &tenant, options, json).await
@@ -54,7 +52,7 @@ async fn dispatch(command: Command) -> ExitCode {
         Command::Export(export) => command::export::run(&export),
         Command::Doctor { config, json } => command::doctor::run(&config, json).await,
         Command::Check { config, json, schema } => command::check::run(&config, json, schema),
-        Command::Tools { hub, tenant } => command::ask::tools(&hub, tenant.as_deref()).await,
+        Command::Tools(tools) => command::ask::tools(&tools).await,
         Command::Servers { hub } => command::ask::servers(&hub).await,
         Command::Call { tool, arguments, hub, tenant } => {
             command::ask::call(&hub, &tenant, &tool, arguments).await

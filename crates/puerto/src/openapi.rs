@@ -6,9 +6,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::http::problem::Problem;
-use crate::http::rest::{
-    About, Called, Done, Health, Logs, Records, ServerView, Servers, TenantView, Tenants, Tools,
-};
+use crate::http::rest::{About, Done, Health, Logs, Records, ServerView, Servers, TenantView, Tenants};
+use crate::http::tools::{Called, Tools};
 use crate::http::{AppView, AppsView, GatewayView};
 use crate::reload::Changes;
 
@@ -69,7 +68,11 @@ fn parameters(path: &'static str) -> impl Iterator<Item = &'static str> {
 
 fn queries(operation: &str) -> Vec<Value> {
     let names: &[(&str, &str)] = match operation {
-        "tool.list" | "tool.call" | "tool.call_short" | "app.page" | "app.page_folder" | "app.file" => {
+        "tool.list" => {
+            &[("tenant", "string"), ("profile", "string"), ("all", "integer"), ("cost", "integer")]
+        }
+        "tenant.tools" => &[("profile", "string"), ("all", "integer"), ("cost", "integer")],
+        "tool.call" | "tool.call_short" | "app.page" | "app.page_folder" | "app.file" => {
             &[("tenant", "string")]
         }
         "server.logs" => &[("lines", "integer")],

@@ -32,6 +32,8 @@ pub(crate) struct Changes {
     removed: Vec<String>,
     /// Servers that go on untouched.
     unchanged: usize,
+    /// Tenants whose overrides or profiles are different; their servers go on, their lists are made anew.
+    reshaped: Vec<String>,
     /// Sections that are different and count at the next start only.
     next_start: Vec<&'static str>,
 }
@@ -46,8 +48,8 @@ impl Changes {
             ("apps", before.apps != now.apps),
         ];
         let next_start = sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
-        let Plan { added, changed, removed, unchanged } = plan;
-        Self { added, changed, removed, unchanged, next_start }
+        let Plan { added, changed, removed, unchanged, reshaped } = plan;
+        Self { added, changed, removed, unchanged, reshaped, next_start }
     }
 
     fn is_nothing(&self) -> bool {
@@ -132,7 +134,7 @@ impl Reload {
         } else {
             tracing::info!(
                 added = ?changes.added, changed = ?changes.changed, removed = ?changes.removed,
-                unchanged = changes.unchanged, next_start = ?changes.next_start, "the configuration was taken over"
+                unchanged = changes.unchanged, reshaped = ?changes.reshaped, next_start = ?changes.next_start, "the configuration was taken over"
             );
         }
         Ok(changes)

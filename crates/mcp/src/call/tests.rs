@@ -7,6 +7,7 @@ use puerto_core::{ServerName, TenantId};
 use serde_json::Value;
 
 use super::*;
+use crate::catalog::Scope;
 use crate::era::Revision;
 use crate::session::{Handshake, Sessions};
 use crate::upstream::http::Remote;
@@ -30,7 +31,7 @@ fn legacy_client() -> Client {
         client: None,
     };
     let sessions = Sessions::new(1, std::time::Duration::from_secs(1));
-    Client::Legacy(sessions.open(TenantId::default(), None, handshake).unwrap())
+    Client::Legacy(sessions.open(TenantId::default(), Scope::default(), handshake).unwrap())
 }
 
 fn route(frame: &Frame, key: &str) -> Route {

@@ -1,5 +1,7 @@
 //! Merging offers: names, collisions, pages, changes.
 
+use puerto_core::def::Separator;
+
 use super::*;
 use crate::era::Revision;
 use crate::offer::{About, Can};
@@ -13,7 +15,20 @@ fn part(server: &str, lists: &str) -> Part {
 }
 
 fn merge(parts: &[Part]) -> Catalog {
-    Catalog::merge(parts, names::aliases(parts.iter().map(|p| &p.server)), Separator::default())
+    shaped(parts, "{}", "{}")
+}
+
+/// With overrides and profiles.
+fn shaped(parts: &[Part], overrides: &str, profiles: &str) -> Catalog {
+    let aliases = names::aliases(parts.iter().map(|p| &p.server));
+    let overrides = serde_json::from_str(overrides).unwrap();
+    let profiles = serde_json::from_str(profiles).unwrap();
+    Catalog::merge(parts, Arc::new(Shape::new(aliases, Separator::default(), &overrides, profiles)))
+}
+
+fn target(catalog: &Catalog, kind: ListKind, asked: &str) -> Option<(String, String)> {
+    let Found { target, .. } = catalog.find(&Scope::default(), kind, asked).ok()?;
+    Some((target.server.to_string(), target.key.to_string()))
 }
 
 fn keys(catalog: &Catalog, kind: ListKind) -> Vec<&str> {
@@ -28,11 +43,11 @@ fn names_tell_servers_apart_and_every_form_leads_home() {
     ]);
     assert_eq!(keys(&catalog, ListKind::Tools), ["a-x__echo", "b__add", "b__echo"]);
     for form in ["a-x__echo", "a_x.echo", "a-x.echo", "a_x__echo", "a-x_echo"] {
-        let target = catalog.tool(form).unwrap();
-        assert_eq!((target.server.as_str(), &*target.key), ("a_x", "echo"), "{form}");
+        let target = target(&catalog, ListKind::Tools, form).unwrap();
+        assert_eq!(target, ("a_x".into(), "echo".into()), "{form}");
     }
-    assert_eq!(catalog.tool("b__unlisted").unwrap().server.as_str(), "b");
-    assert_eq!(catalog.tool("nobody__echo"), None);
+    assert_eq!(target(&catalog, ListKind::Tools, "b__unlisted").unwrap().0, "b");
+    assert_eq!(target(&catalog, ListKind::Tools, "nobody__echo"), None);
     let page = catalog.all.list(ListKind::Tools).page(Some("b__add"), 10);
     assert_eq!(page.items, r#"{"name":"b__echo","x":1.10}"#);
 }
@@ -112,4 +127,73 @@ fn a_stored_offer_reads_back_as_it_was() {
     let back = Offer::from_json(&stored.clone().into()).unwrap();
     assert_eq!(back.to_json(), stored);
     assert!(back.about.can.tools && back.about.can.list_changed);
+}
+
+const TWO: &str = r#""tools":[{"name":"read"},{"name":"write"},{"name":"drop"}],"prompts":[{"name":"p"}]"#;
+
+#[test]
+fn overrides_switch_off_and_rename_on_every_endpoint() {
+    let overrides = r#"{"tools":{"*.drop":{"enabled":false},"a.read":{"name":"look","description":"D"}}}"#;
+    let catalog = shaped(&[part("a", TWO), part("b", TWO)], overrides, "{}");
+    assert_eq!(keys(&catalog, ListKind::Tools), ["a__look", "a__write", "b__read", "b__write"]);
+    let own = Scope::server(&ServerName::new("a").unwrap());
+    let listed: Vec<_> = catalog.listing(&own).unwrap().list(ListKind::Tools).keys().collect();
+    assert_eq!(listed, ["look", "write"]);
+    // The new name leads home, and so does the old one, which clients may remember.
+    for form in ["a__look", "a.look", "a.read", "a__read"] {
+        assert_eq!(target(&catalog, ListKind::Tools, form), Some(("a".into(), "read".into())), "{form}");
+    }
+    for form in ["look", "read"] {
+        assert_eq!(&*catalog.find(&own, ListKind::Tools, form).unwrap().target.key, "read", "{form}");
+    }
+    assert_eq!(catalog.find(&own, ListKind::Tools, "drop"), Err(Withheld::Off));
+    assert_eq!(catalog.find(&Scope::default(), ListKind::Tools, "b.drop"), Err(Withheld::Off));
+    assert_eq!(catalog.tools_off().len(), 2);
+    let names: Vec<_> = catalog.tools(None).into_iter().map(|tool| tool.target.key.to_string()).collect();
+    assert_eq!(names, ["read", "write", "read", "write"]);
+}
+
+#[test]
+fn a_name_that_is_taken_is_not_given_away() {
+    let swap = r#"{"tools":{"a.read":{"name":"write"},"a.write":{"name":"read"}}}"#;
+    let catalog = shaped(&[part("a", TWO)], swap, "{}");
+    assert_eq!(target(&catalog, ListKind::Tools, "a__read").unwrap().1, "write");
+    assert_eq!(target(&catalog, ListKind::Tools, "a__write").unwrap().1, "read");
+    let clash = r#"{"tools":{"a.read":{"name":"write"},"a.nothing":{"enabled":false}}}"#;
+    let catalog = shaped(&[part("a", TWO)], clash, "{}");
+    assert_eq!(keys(&catalog, ListKind::Tools), ["a__drop", "a__read", "a__write"]);
+    assert_eq!(target(&catalog, ListKind::Tools, "a__read").unwrap().1, "read");
+    assert_eq!(catalog.notices.len(), 2, "{:?}", catalog.notices);
+}
+
+#[test]
+fn resources_are_switched_off_with_what_their_templates_lead_to() {
+    let lists = r#""resources":[{"uri":"x://open"},{"uri":"x://shut"}],"resourceTemplates":[{"uriTemplate":"y://{id}/a"},{"uriTemplate":"z://{id}"}]"#;
+    let overrides = r#"{"resources":{"s.x://shut":{"enabled":false},"s.y://{id}/a":{"enabled":false}}}"#;
+    let catalog = shaped(&[part("s", lists)], overrides, "{}");
+    let leads = |uri: &str| target(&catalog, ListKind::Resources, uri).is_some();
+    assert!(leads("x://open") && leads("z://1") && leads("y://1/b"));
+    assert!(!leads("x://shut") && !leads("y://1/a"));
+    assert_eq!(target(&catalog, ListKind::Templates, "y://{id}/a"), None);
+}
+
+#[test]
+fn a_profile_lists_and_reaches_only_what_belongs_to_it() {
+    let profiles = r#"{"few":{"tools":["*.read","!b.*"],"prompts":[]},"lean":{"kind":"search","servers":["a"],"pinned":["a.write"]}}"#;
+    let catalog = shaped(&[part("a", TWO), part("b", TWO)], "{}", profiles);
+    let scope = |name: &str| Scope { server: None, profile: Some(ProfileName::new(name).unwrap()) };
+    let listed =
+        |name: &str, kind| catalog.listing(&scope(name)).unwrap().list(kind).keys().collect::<Vec<_>>();
+    assert_eq!(listed("few", ListKind::Tools), ["a__read"]);
+    assert!(listed("few", ListKind::Prompts).is_empty());
+    assert_eq!(listed("lean", ListKind::Tools), ["a__write", "call_tool", "describe_tools", "search_tools"]);
+    assert_eq!(listed("lean", ListKind::Prompts), ["a__p"]);
+    let find =
+        |name: &str, asked: &str| catalog.find(&scope(name), ListKind::Tools, asked).map(|f| f.target.key);
+    assert_eq!(find("few", "a__read").as_deref(), Ok("read"));
+    assert_eq!(find("few", "a__write"), Err(Withheld::Outside));
+    assert_eq!(find("few", "b__read"), Err(Withheld::Outside));
+    assert_eq!(find("lean", "a__read").as_deref(), Ok("read"));
+    assert_eq!(find("lean", "b__read"), Err(Withheld::Outside));
+    assert_eq!(catalog.index(&ProfileName::new("lean").unwrap()).unwrap().len(), 3);
 }

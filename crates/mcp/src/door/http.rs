@@ -247,8 +247,8 @@ fn says_modern(headers: &HeaderMap) -> bool {
 /// The session that a request names.
 fn session(hub: &Hub, endpoint: &Endpoint, headers: &HeaderMap) -> Option<Result<Arc<Session>, Refusal>> {
     let id = headers.get(&SESSION_ID)?;
-    let found =
-        hub.sessions.get(id.to_str().unwrap_or_default(), &endpoint.tenant.view.id, endpoint.server.as_ref());
+    let tenant = &endpoint.tenant.view.id;
+    let found = hub.sessions.get(id.to_str().unwrap_or_default(), tenant, &endpoint.scope);
     Some(found.map_err(|error| Refusal::from(&error)))
 }
 

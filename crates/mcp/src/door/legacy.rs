@@ -10,9 +10,9 @@ use puerto_core::{Ctx, Outcome, Result};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use crate::call::{self, Client, questions};
+use crate::call::{Client, questions};
 use crate::door::modern::{LIMIT, client_name};
-use crate::door::{Reply, abilities, capabilities, identity, relay};
+use crate::door::{Reply, abilities, capabilities, identity};
 use crate::era::{Era, Revision};
 use crate::frame::{Frame, Kind, Parts};
 use crate::hub::{Endpoint, Hub};
@@ -40,7 +40,7 @@ pub async fn initialize(
             return Err(refusal);
         }
     };
-    endpoint.tenant.catalog(endpoint.server.as_ref()).await;
+    endpoint.tenant.catalog(&endpoint.scope).await;
     let (info, advice) = identity(endpoint);
     let advice = advice
         .map(|text| format!(r#","instructions":{}"#, serde_json::Value::from(text)))
@@ -75,7 +75,7 @@ fn handshake(hub: &Hub, endpoint: &Endpoint, frame: &Frame) -> Result<Arc<Sessio
         client: client_name(frame, params.client_info),
     };
     let tenant = endpoint.tenant.view.id.clone();
-    hub.sessions.open(tenant, endpoint.server.clone(), handshake).map_err(|e| Refusal::from(&e))
+    hub.sessions.open(tenant, endpoint.scope.clone(), handshake).map_err(|e| Refusal::from(&e))
 }
 
 /// Answers one message within a session.
@@ -115,10 +115,8 @@ async fn request(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>, fr
     ctx.protocol = Some(session.handshake.revision.text());
     if let Some(routed) = Routed::parse(&method) {
         let client = Client::Legacy(session.clone());
-        return match call::begin(endpoint, ctx, client, routed, frame, None) {
-            Ok(call) => relay(call).await,
-            Err(refusal) => Reply::refused(&plain(refusal), &id, true),
-        };
+        let reply = super::routed(endpoint, ctx, client, routed, frame, None).await;
+        return reply.unwrap_or_else(|refusal| Reply::refused(&plain(refusal), &id, true));
     }
     let answered = match ListKind::ALL.into_iter().find(|kind| kind.method() == method) {
         Some(kind) => list::answer(hub, &ctx, endpoint, kind, &frame, false).await,
@@ -267,25 +265,24 @@ pub fn stream(hub: &Arc<Hub>, endpoint: Endpoint, session: Arc<Session>) -> BoxS
 }
 
 fn told(endpoint: &Endpoint, session: &Session, change: &Change) -> Option<Parts> {
-    match change {
-        Change::List { server, kind } if endpoint.server.as_ref().is_none_or(|s| s == server) => {
-            let noun = match kind {
-                ListKind::Tools => "tools",
-                ListKind::Prompts => "prompts",
-                ListKind::Resources | ListKind::Templates => "resources",
-            };
-            Some(format!(r#"{{"jsonrpc":"2.0","method":"notifications/{noun}/list_changed"}}"#).into())
-        }
-        Change::List { .. } | Change::State { .. } => None,
-        Change::Updated { server, uri } => {
-            let outward = match endpoint.server {
-                Some(_) => uri.to_string(),
-                None => endpoint.catalog().outward_uri(server, uri),
-            };
-            let concerns =
-                endpoint.server.as_ref().is_none_or(|s| s == server) && session.is_subscribed(&outward);
-            let uri = serde_json::Value::from(outward);
-            concerns.then(|| format!(r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":{uri}}}}}"#).into())
-        }
+    if let Some(kind) = endpoint.list_changed(change) {
+        let noun = match kind {
+            ListKind::Tools => "tools",
+            ListKind::Prompts => "prompts",
+            ListKind::Resources | ListKind::Templates => "resources",
+        };
+        return Some(format!(r#"{{"jsonrpc":"2.0","method":"notifications/{noun}/list_changed"}}"#).into());
     }
+    let Change::Updated { server, uri } = change else { return None };
+    let own = endpoint.scope.server.as_ref();
+    let outward = match own {
+        Some(_) => uri.to_string(),
+        None => endpoint.catalog().outward_uri(server, uri),
+    };
+    let concerns = own.is_none_or(|own| own == server) && session.is_subscribed(&outward);
+    let uri = serde_json::Value::from(outward);
+    concerns.then(|| {
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":{uri}}}}}"#)
+            .into()
+    })
 }

@@ -161,28 +161,21 @@ impl Listening {
     }
 
     fn told(&self, change: &Change) -> Option<Parts> {
-        match change {
-            Change::List { server, kind } if self.endpoint.server.as_ref().is_none_or(|s| s == server) => {
-                let (wanted, method) = match kind {
-                    ListKind::Tools => (self.filter.tools_list_changed, "notifications/tools/list_changed"),
-                    ListKind::Prompts => {
-                        (self.filter.prompts_list_changed, "notifications/prompts/list_changed")
-                    }
-                    ListKind::Resources | ListKind::Templates => {
-                        (self.filter.resources_list_changed, "notifications/resources/list_changed")
-                    }
-                };
-                wanted.then(|| self.notification(method, ""))
-            }
-            Change::List { .. } | Change::State { .. } => None,
-            Change::Updated { server, uri } => {
-                let asked = self.resources.get(&(server.clone(), uri.clone()))?;
-                Some(self.notification(
-                    "notifications/resources/updated",
-                    &format!(",\"uri\":{}", serde_json::Value::from(asked.as_str())),
-                ))
-            }
+        if let Some(kind) = self.endpoint.list_changed(change) {
+            let (wanted, noun) = match kind {
+                ListKind::Tools => (self.filter.tools_list_changed, "tools"),
+                ListKind::Prompts => (self.filter.prompts_list_changed, "prompts"),
+                ListKind::Resources | ListKind::Templates => {
+                    (self.filter.resources_list_changed, "resources")
+                }
+            };
+            let method = format!("notifications/{noun}/list_changed");
+            return wanted.then(|| self.notification(&method, ""));
         }
+        let Change::Updated { server, uri } = change else { return None };
+        let asked = self.resources.get(&(server.clone(), uri.clone()))?;
+        let uri = serde_json::Value::from(asked.as_str());
+        Some(self.notification("notifications/resources/updated", &format!(",\"uri\":{uri}")))
     }
 }
 

@@ -11,7 +11,7 @@ use puerto_core::trace::Trace;
 use puerto_core::{Ctx, Outcome};
 
 use crate::call::{self, Client};
-use crate::door::{Reply, abilities, capabilities, has_list, identity, listen, relay};
+use crate::door::{Reply, abilities, capabilities, has_list, identity, listen};
 use crate::era::{Era, Revision};
 use crate::frame::{Frame, Kind};
 use crate::headers::{decode, same};
@@ -193,10 +193,8 @@ async fn dispatch(
     if let Some(routed) = Routed::parse(method) {
         let lookup = |name: &str| headers?.get(name)?.to_str().ok().map(Into::into);
         let lookup: Option<call::HeaderLookup<'_>> = headers.map(|_| &lookup as _);
-        return match call::begin(endpoint, ctx, Client::Modern, routed, frame, lookup) {
-            Ok(call) => relay(call).await,
-            Err(refusal) => Reply::refused(&refusal, &id, false),
-        };
+        let reply = super::routed(endpoint, ctx, Client::Modern, routed, frame, lookup).await;
+        return reply.unwrap_or_else(|refusal| Reply::refused(&refusal, &id, false));
     }
     if let Some(kind) = ListKind::ALL.into_iter().find(|kind| kind.method() == method) {
         if !has_list(endpoint, kind) {
@@ -224,7 +222,7 @@ async fn dispatch(
 }
 
 async fn discover(endpoint: &Endpoint, id: &[u8]) -> Reply {
-    endpoint.tenant.catalog(endpoint.server.as_ref()).await;
+    endpoint.tenant.catalog(&endpoint.scope).await;
     let (info, advice) = identity(endpoint);
     let advice = advice
         .map(|text| format!(r#""instructions":{},"#, serde_json::Value::from(text)))

@@ -52,7 +52,8 @@ pub fn open(hub: &Arc<Hub>, endpoint: Endpoint, post: &str) -> Result<Response<A
         }
         streams.insert(id.clone(), Open { endpoint: endpoint.clone(), to });
     }
-    let first = format!("event: endpoint\ndata: {post}?sessionId={id}\n\n");
+    let profile = endpoint.scope.profile.as_ref().map(|p| format!("&profile={p}")).unwrap_or_default();
+    let first = format!("event: endpoint\ndata: {post}?sessionId={id}{profile}\n\n");
     let (mut client, messages) = Duplex::open(hub.clone(), endpoint);
     let serving = hub.clone();
     hub.spawn(async move {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::failed;
-use crate::cli::HubArg;
+use crate::cli::{HubArg, Tools};
 use crate::out;
 
 /// Prints an answer: as it is for machines, else as `show` makes of it.
@@ -21,21 +21,48 @@ fn print(hub: &HubArg, answer: Result<Value>, show: impl FnOnce(&Value) -> Strin
 }
 
 /// `puerto tools`.
-pub(crate) async fn tools(hub: &HubArg, tenant: Option<&str>) -> ExitCode {
-    let query = tenant.map(|t| format!("?tenant={t}")).unwrap_or_default();
-    let answer = Client::new(&hub.url).get(&format!("/api/tools{query}")).await;
-    print(hub, answer, |value| {
-        let tools = value["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let rows = tools.iter().map(|tool| {
-            let what = tool["definition"]["description"].as_str().unwrap_or_default();
-            vec![
-                text(&tool["tenant"]),
-                text(&tool["name"]),
-                what.lines().next().unwrap_or_default().chars().take(80).collect(),
-            ]
-        });
-        columns(&["TENANT", "TOOL", "DESCRIPTION"], &rows.collect::<Vec<_>>())
-    })
+pub(crate) async fn tools(args: &Tools) -> ExitCode {
+    let given = [
+        args.tenant.as_ref().map(|tenant| format!("tenant={tenant}")),
+        args.profile.as_ref().map(|profile| format!("profile={profile}")),
+        args.all.then(|| "all=1".to_owned()),
+        args.cost.then(|| "cost=1".to_owned()),
+    ];
+    let query = given.into_iter().flatten().collect::<Vec<_>>().join("&");
+    let answer = Client::new(&args.hub.url).get(&format!("/api/tools?{query}")).await;
+    print(&args.hub, answer, |value| tool_table(value, args.cost))
+}
+
+fn tool_table(value: &Value, cost: bool) -> String {
+    let mut tools: Vec<_> = value["tools"].as_array().into_iter().flatten().collect();
+    if cost {
+        tools.sort_by_key(|tool| std::cmp::Reverse(tool["tokens"].as_u64()));
+    }
+    let rows = tools.iter().map(|tool| {
+        let what = tool["definition"]["description"].as_str().unwrap_or_default();
+        let what = match tool["enabled"] == false {
+            true => "(switched off)".to_owned(),
+            false => what.lines().next().unwrap_or_default().chars().take(80).collect(),
+        };
+        let tokens = cost.then(|| text(&tool["tokens"]));
+        [Some(text(&tool["tenant"])), Some(text(&tool["name"])), tokens, Some(what)]
+            .into_iter()
+            .flatten()
+            .collect()
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    if !cost {
+        return columns(&["TENANT", "TOOL", "DESCRIPTION"], &rows);
+    }
+    let table = columns(&["TENANT", "TOOL", "TOKENS", "DESCRIPTION"], &rows);
+    let cost = &value["cost"];
+    let part = |noun: &str, key: &str| {
+        let of = cost[key].as_object().into_iter().flatten();
+        of.map(|(name, tokens)| format!("  {noun} {name}: {tokens}")).collect::<Vec<_>>()
+    };
+    let total = format!("\nabout {} tokens of a model's context for this list", text(&cost["tokens"]));
+    let lines = [vec![table, total], part("server", "servers"), part("profile", "profiles")].concat();
+    lines.join("\n")
 }
 
 /// `puerto servers`.
@@ -108,6 +135,8 @@ pub(crate) async fn reload(hub: &HubArg, preview: bool) -> ExitCode {
             lines.extend(names.map(|name| format!("{sign} {}", text(name))));
         }
         lines.push(format!("  {} unchanged", text(&value["unchanged"])));
+        let reshaped = value["reshaped"].as_array().into_iter().flatten();
+        lines.extend(reshaped.map(|tenant| format!("~ overrides or profiles of tenant {}", text(tenant))));
         let later = value["next_start"].as_array().into_iter().flatten();
         lines.extend(
             later.map(|section| format!("! {} is different, and counts at the next start", text(section))),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use puerto_core::def::GatewayDef;
-use puerto_core::{ServerName, TenantId};
+use puerto_core::{ProfileName, ServerName, TenantId};
 use serde_json::{Value as Json, json};
 
 use super::edit::{self, Done, Layout, Source};
@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Export) -> ExitCode {
 fn export(args: &Export, gateway: &GatewayDef) -> Done<()> {
     ServerName::new(&args.name).map_err(|e| Problem::error(e.to_string()))?;
     TenantId::new(&args.tenant).map_err(|e| Problem::error(e.to_string()))?;
+    args.profile.as_deref().map(ProfileName::new).transpose().map_err(|e| Problem::error(e.to_string()))?;
     let entry = entry(args, gateway)?;
     let file = file(args)?;
     let shown = places::shown(&file, &super::env);
@@ -106,16 +107,17 @@ fn entry(args: &Export, gateway: &GatewayDef) -> Done<Vec<(String, Json)>> {
             entry.push(("type", json!("http")));
         }
         let key = if args.client == ClientKind::Windsurf { "serverUrl" } else { "url" };
-        entry.push((key, json!(url(gateway, &args.tenant))));
+        entry.push((key, json!(url(gateway, &args.tenant, args.profile.as_deref()))));
     }
     Ok(entry.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-fn url(gateway: &GatewayDef, tenant: &str) -> String {
+fn url(gateway: &GatewayDef, tenant: &str, profile: Option<&str>) -> String {
     let host = gateway.host.trim_start_matches('[').trim_end_matches(']');
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let tenant = if tenant == "default" { String::new() } else { format!("/{tenant}") };
-    format!("http://{host}:{}/mcp{tenant}", gateway.port)
+    let profile = profile.map(|profile| format!("?profile={profile}")).unwrap_or_default();
+    format!("http://{host}:{}/mcp{tenant}{profile}", gateway.port)
 }
 
 /// The command as a whole path, since programs with windows seldom know the user's `PATH`, and with the whole
@@ -130,6 +132,9 @@ fn command(args: &Export) -> Done<(String, Vec<String>)> {
     }
     if args.tenant != "default" {
         arguments.extend(["--tenant".to_owned(), args.tenant.clone()]);
+    }
+    if let Some(profile) = &args.profile {
+        arguments.extend(["--profile".to_owned(), profile.clone()]);
     }
     Ok((program.display().to_string(), arguments))
 }

@@ -66,7 +66,7 @@ async fn alone(args: Serve) -> Result<()> {
             let _ = tokio::time::timeout(DRAIN, serving).await;
         }
         None => {
-            let endpoint = works.hub.endpoint(None, Some(name.name()))?;
+            let endpoint = works.hub.endpoint(None, Some(name.name()), None)?;
             let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
             door::stdio::serve(works.hub.clone(), endpoint, input, output).await;
         }
@@ -123,7 +123,7 @@ async fn over_tcp(
     stop: &CancellationToken,
 ) -> Result<JoinHandle<()>> {
     let listener = listen("--listen", address, token.is_some()).await?;
-    let endpoint = works.hub.endpoint(None, Some(name.name()))?;
+    let endpoint = works.hub.endpoint(None, Some(name.name()), None)?;
     out::line(format!("serving {} on tcp://{}", name.name(), bound(&listener)?));
     Ok(tokio::spawn(door::tcp::serve(works.hub.clone(), endpoint, listener, token, stop.clone())))
 }

@@ -24,7 +24,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::client::Client;
 use super::{failed, start_logging};
-use crate::cli::ConfigArg;
+use crate::cli::Stdio;
 use crate::compose;
 
 /// Time to find out whether a hub runs. It is on this machine, so it answers at once or not at all.
@@ -33,8 +33,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const OUT_QUEUE: usize = 256;
 
 /// Runs the command.
-pub(crate) async fn run(given: &ConfigArg, tenant: &str, server: Option<&str>, alone: bool) -> ExitCode {
-    let (mut def, source) = match super::load(given) {
+pub(crate) async fn run(args: &Stdio) -> ExitCode {
+    let (mut def, source) = match super::load(&args.config) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -46,10 +46,10 @@ pub(crate) async fn run(given: &ConfigArg, tenant: &str, server: Option<&str>, a
     }
     start_logging(&def.logging);
     let base = format!("http://{}:{}", def.gateway.host, def.gateway.port);
-    let served = if !alone && hub_runs(&base).await {
-        join(&base, tenant, server, def.gateway.max_body_bytes).await
+    let served = if !args.alone && hub_runs(&base).await {
+        join(&base, args, def.gateway.max_body_bytes).await
     } else {
-        by_itself(&def, tenant, server).await
+        by_itself(&def, args).await
     };
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,10 +63,10 @@ pub(super) async fn hub_runs(base: &str) -> bool {
     matches!(found, Ok(Ok(about)) if about["name"] == "puerto")
 }
 
-async fn by_itself(def: &HubDef, tenant: &str, server: Option<&str>) -> Result<()> {
+async fn by_itself(def: &HubDef, args: &Stdio) -> Result<()> {
     let mut told = super::up::Stop::heard()?;
     let works = compose::start(def, &super::env).await?;
-    let endpoint = works.hub.endpoint(Some(tenant), server)?;
+    let endpoint = works.hub.endpoint(Some(&args.tenant), args.server.as_deref(), args.profile.as_deref())?;
     let serving =
         puerto_mcp::door::stdio::serve(works.hub.clone(), endpoint, tokio::io::stdin(), tokio::io::stdout());
     tokio::select! {
@@ -88,11 +88,12 @@ struct Bridge {
     running: Mutex<HashMap<Bytes, AbortHandle>>,
 }
 
-async fn join(base: &str, tenant: &str, server: Option<&str>, limit: usize) -> Result<()> {
-    let below = server.map(|s| format!("/{s}")).unwrap_or_default();
-    let url: Uri = format!("{base}/mcp/{tenant}{below}")
+async fn join(base: &str, args: &Stdio, limit: usize) -> Result<()> {
+    let server = args.server.as_ref().map(|server| format!("/{server}")).unwrap_or_default();
+    let profile = args.profile.as_ref().map(|profile| format!("?profile={profile}")).unwrap_or_default();
+    let url: Uri = format!("{base}/mcp/{}{server}{profile}", args.tenant)
         .parse()
-        .map_err(|_| Error::caller(Code::BadRequest, "the tenant or server cannot stand in a URL"))?;
+        .map_err(|_| Error::caller(Code::BadRequest, "tenant, server or profile cannot stand in a URL"))?;
     let mut told = super::up::Stop::heard()?;
     let (out, mut lines) = mpsc::channel::<Bytes>(OUT_QUEUE);
     let bridge = Arc::new(Bridge {

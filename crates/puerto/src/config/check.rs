@@ -9,7 +9,7 @@ use puerto_mcp::names;
 
 use super::json::{Member, Node, Span, Value};
 use super::problem::{Path, Problem, Report};
-use super::{known, server};
+use super::{known, server, shape};
 
 /// Judges a whole configuration.
 pub(crate) fn check(root: &Node, report: &mut Report<'_>) {
@@ -56,6 +56,7 @@ fn tenant(tenant: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     if let Some(env) = tenant.get("env") {
         server::env(env, &Path::Key(path, "env"), report);
     }
+    shape::check(tenant, path, report);
     let Some(servers) = tenant.member("servers") else { return };
     let servers_path = Path::Key(path, "servers");
     quota(tenant, servers, &servers_path, report);

@@ -8,6 +8,9 @@ pub(crate) fn noun(definition: &str) -> &str {
         "TenantDef" => "a tenant",
         "QuotasDef" => "quotas",
         "ServerDef" => "a server",
+        "OverridesDef" => "overrides",
+        "OverrideDef" => "an override",
+        "ProfileDef" => "a profile",
         "OptionsDef" => "options",
         "GatewayDef" => "gateway",
         "OrchestratorDef" => "orchestrator",
@@ -28,6 +31,9 @@ pub(crate) fn foreign_key(definition: &str, key: &str) -> Option<&'static str> {
         ("HubDef", "level" | "log_level" | "logLevel") => "it belongs in \"logging\": { \"level\": … }",
         ("HubDef", "database") => "Puerto's own data is at \"store\": { \"url\": \"sqlite://…\" }",
         ("TenantDef", "mcpServers") => "did you mean \"servers\"?",
+        ("OverrideDef", "disabled" | "enable" | "hidden") => "did you mean \"enabled\": false?",
+        ("OverrideDef", "rename" | "alias") => "did you mean \"name\"?",
+        ("OverrideDef", "annotate" | "hints") => "did you mean \"annotations\"?",
         ("ServerDef", "cmd" | "program" | "executable") => "did you mean \"command\"?",
         ("ServerDef", "serverUrl" | "httpUrl" | "baseUrl" | "endpoint" | "address") => {
             "did you mean \"url\"?"

@@ -30,7 +30,7 @@ impl<'a> Entrance<'a> {
     /// The entrance at a path, where there is one. A server that is called `sse` or `message` has its own
     /// endpoint and hides the door of that name of its tenant.
     pub(crate) fn find(hub: &Hub, path: &'a str) -> Option<Self> {
-        Self::at(path, |tenant, server| hub.endpoint(Some(tenant), Some(server)).is_ok())
+        Self::at(path, |tenant, server| hub.endpoint(Some(tenant), Some(server), None).is_ok())
     }
 
     fn at(path: &'a str, is_server: impl Fn(&str, &str) -> bool) -> Option<Self> {

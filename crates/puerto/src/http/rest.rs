@@ -9,25 +9,22 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Path, Query, State as Shared};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use puerto_core::record::Kind;
-use puerto_core::{Action, Code, Ctx, Error, ServerName, TenantId, ToolName};
+use puerto_core::{Action, Code, Ctx, Error, ServerName, TenantId};
 use puerto_mcp::hub::Hub;
 use puerto_mcp::offer::ListKind;
-use puerto_mcp::operate;
 use puerto_mcp::tenant::Tenant;
 use puerto_mcp::upstream::{LogLine, State, Upstream};
 use puerto_store::Store;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::apps::{self, Apps};
 use super::problem::Refused;
-use super::usage;
+use super::{tools, usage};
 use crate::record::metrics::Metrics;
 use crate::reload::{Changes, Reload};
 
@@ -62,7 +59,7 @@ pub(crate) fn router(api: Api, body_max: usize) -> Router {
         .route("/health", get(health))
         .route("/api/tenants", get(tenants))
         .route("/api/tenants/{tenant}", get(tenant))
-        .route("/api/tenants/{tenant}/tools", get(tenant_tools))
+        .route("/api/tenants/{tenant}/tools", get(tools::of_tenant))
         .route("/api/tenants/{tenant}/start", post(tenant_start))
         .route("/api/tenants/{tenant}/stop", post(tenant_stop))
         .route("/api/servers", get(servers))
@@ -71,9 +68,9 @@ pub(crate) fn router(api: Api, body_max: usize) -> Router {
         .route("/api/servers/{tenant}/{server}/stop", post(server_stop))
         .route("/api/servers/{tenant}/{server}/restart", post(server_restart))
         .route("/api/servers/{tenant}/{server}/logs", get(server_logs))
-        .route("/api/tools", get(tools))
-        .route("/api/tools/{name}", post(tool_call))
-        .route("/api/tools/{name}/call", post(tool_call))
+        .route("/api/tools", get(tools::all))
+        .route("/api/tools/{name}", post(tools::call))
+        .route("/api/tools/{name}/call", post(tools::call))
         .route("/api/apps", get(apps::list))
         .route("/api/apps/{app}", get(apps::read))
         .route("/apps/{app}", get(apps::page))
@@ -192,35 +189,6 @@ pub(crate) struct ServerView {
     metadata: serde_json::Map<String, serde_json::Value>,
 }
 
-/// A list of tools.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Tools {
-    tools: Vec<ToolView>,
-    total: usize,
-}
-
-/// A tool.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ToolView {
-    /// `server.tool`.
-    name: String,
-    server: String,
-    tenant: String,
-    /// Its definition as its server wrote it.
-    #[schemars(with = "serde_json::Value")]
-    definition: Box<RawValue>,
-}
-
-/// The answer of a tool call.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Called {
-    /// `server.tool`.
-    tool: String,
-    /// The result as its server wrote it.
-    #[schemars(with = "serde_json::Value")]
-    result: Box<RawValue>,
-}
-
 /// `GET /api/servers/{tenant}/{server}/logs`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Logs {
@@ -246,13 +214,6 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask
         let query = Query::try_from_uri(&parts.uri);
         query.map(|Query(query)| Self(query)).map_err(|e| Error::caller(Code::BadRequest, text(&e)).into())
     }
-}
-
-/// Which tenant a request is about, where its path does not say.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InTenant {
-    tenant: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -379,34 +340,6 @@ fn tenant_view(tenant: &Tenant) -> TenantView {
         running: tenant.view.quota.running(),
         notices: catalog.notices.clone(),
     }
-}
-
-async fn tenant_tools(Shared(api): Shared<Api>, Path(id): Path<String>) -> Answer<Tools> {
-    let (tenant, ctx) = api.find(&id)?;
-    let tools = ctx.run(Kind::Control("tool.list"), async { Ok(tools_of(&tenant).await) }).await?;
-    Ok(Json(Tools { total: tools.len(), tools }))
-}
-
-pub(super) async fn tools_of(tenant: &Tenant) -> Vec<ToolView> {
-    let catalog = tenant.catalog(None).await;
-    let mut views = Vec::new();
-    for (server, offer) in &catalog.offers {
-        let shown = catalog.each.get(server).map(|listing| listing.list(ListKind::Tools));
-        for key in shown.into_iter().flat_map(puerto_mcp::catalog::List::keys) {
-            let Some(item) = offer.list(ListKind::Tools).iter().find(|item| &*item.key == key) else {
-                continue;
-            };
-            let Ok(definition) = serde_json::from_slice(&item.raw) else { continue };
-            let name = ToolName { server: server.clone(), tool: item.key.clone() };
-            views.push(ToolView {
-                name: name.to_string(),
-                server: server.to_string(),
-                tenant: tenant.view.id.to_string(),
-                definition,
-            });
-        }
-    }
-    views
 }
 
 async fn tenant_start(Shared(api): Shared<Api>, Path(id): Path<String>) -> Answer<Done> {
@@ -555,49 +488,6 @@ async fn server_logs(
     let count = query.lines.unwrap_or(100).min(LINES_MAX);
     let lines = ctx.run(Kind::Control("server.logs"), async { Ok(upstream.log.last(count)) }).await?;
     Ok(Json(Logs { total: lines.len(), lines }))
-}
-
-async fn tools(Shared(api): Shared<Api>, Asked(query): Asked<InTenant>) -> Answer<Tools> {
-    let mut all = Vec::new();
-    for (id, tenant) in &*api.hub.tenants() {
-        if query.tenant.as_ref().is_none_or(|wanted| wanted == id.as_str()) {
-            all.extend(tools_of(tenant).await);
-        }
-    }
-    if let (Some(tenant), true) = (&query.tenant, all.is_empty()) {
-        api.find(tenant)?;
-    }
-    Ok(Json(Tools { total: all.len(), tools: all }))
-}
-
-async fn tool_call(
-    Shared(api): Shared<Api>,
-    Path(name): Path<String>,
-    Asked(query): Asked<InTenant>,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Answer<Called> {
-    let body =
-        body.map_err(|_| Error::caller(Code::TooLarge, "the body is larger than gateway.max_body_bytes"))?;
-    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
-    let ToolName { server, tool } = tool_named(&tenant, &name)?;
-    let text = if body.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { body };
-    let malformed = |cause: serde_json::Error| {
-        Error::caller(Code::BadRequest, format!("the body must be the arguments as a JSON object: {cause}"))
-    };
-    let arguments: &RawValue = serde_json::from_slice(&text).map_err(malformed)?;
-    let result = operate::tool_call(&tenant, ctx, &server, &tool, arguments).await?;
-    let name = ToolName { server, tool };
-    Ok(Json(Called { tool: name.to_string(), result }))
-}
-
-/// A tool by its name, `server.tool` or as on the wire.
-pub(super) fn tool_named(tenant: &Tenant, name: &str) -> Result<ToolName, Error> {
-    if let Some(target) = tenant.keeper.catalog().tool(name) {
-        return Ok(ToolName { server: target.server, tool: target.key });
-    }
-    ToolName::parse(name).filter(|parsed| tenant.upstreams.contains_key(&parsed.server)).ok_or_else(|| {
-        Error::caller(Code::NotFound, format!("no tool named {name:?}; a tool's name is \"server.tool\""))
-    })
 }
 
 async fn records(Shared(api): Shared<Api>, Asked(query): Asked<RecordsQuery>) -> Answer<Records> {

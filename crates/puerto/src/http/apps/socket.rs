@@ -31,7 +31,8 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::Apps;
-use crate::http::rest::{START_LIMIT, ToolView, tool_named, tools_of};
+use crate::http::rest::START_LIMIT;
+use crate::http::tools::{ToolView, tool_named, tools_of};
 
 /// Calls that one connection may have under way.
 const APP_CALLS_MAX: usize = 32;
@@ -212,7 +213,11 @@ impl Page {
                     }
                 }
                 change = changes.recv() => match change {
-                    Ok(change) => self.tell("server_event", event(&change)).await?,
+                    Ok(change) => {
+                        if let Some(event) = event(&change) {
+                            self.tell("server_event", event).await?;
+                        }
+                    }
                     // Some were missed: how everything is now tells more than what is left.
                     Err(RecvError::Lagged(_)) => self.tell_state().await?,
                     Err(RecvError::Closed) => return Err(Gone),
@@ -292,7 +297,7 @@ impl Page {
         let state = AppState {
             app_id: app,
             tenant_id: &tenant.view.id,
-            available_tools: tools_of(&tenant).await,
+            available_tools: tools_of(&tenant, None, false).await,
             servers_status: tenant
                 .upstreams
                 .values()
@@ -332,11 +337,15 @@ async fn called(
 }
 
 /// A change, as a page is told of it.
-fn event(change: &Change) -> Value {
+/// A change as a page hears of it. Profiles are for clients of MCP.
+fn event(change: &Change) -> Option<Value> {
     match change {
-        Change::State { server, state } => json!({"server": server, "event": "state", "status": state}),
-        Change::List { server, kind } => json!({"server": server, "event": "list", "list": kind.member()}),
-        Change::Updated { server, uri } => json!({"server": server, "event": "resource", "uri": uri}),
+        Change::State { server, state } => Some(json!({"server": server, "event": "state", "status": state})),
+        Change::List { server, kind } => {
+            Some(json!({"server": server, "event": "list", "list": kind.member()}))
+        }
+        Change::Updated { server, uri } => Some(json!({"server": server, "event": "resource", "uri": uri})),
+        Change::Profile { .. } => None,
     }
 }
 
