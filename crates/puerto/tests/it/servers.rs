@@ -148,6 +148,21 @@ fn memory() {
 }
 
 #[test]
+fn sqlite() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = dir.path().join("s.db");
+    // Each call runs once directly and twice through the hub, and must always answer the same.
+    let calls = [
+        ("create_table", json!({"query": "CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, text)"})),
+        ("write_query", json!({"query": "INSERT OR REPLACE INTO t VALUES (1, 'höla'), (2, NULL)"})),
+        ("read_query", json!({"query": "SELECT *, 9007199254740993 AS large FROM t ORDER BY id"})),
+        ("read_query", json!({"query": "DELETE FROM t"})),
+        ("list_tables", json!({})),
+    ];
+    same_as_directly("sqlite", peer("sqlite", &["--db-path", file.to_str().unwrap()]), &calls);
+}
+
+#[test]
 fn time_of_both_eras() {
     let convert = json!({"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"});
     let calls = [("convert_time", convert)];

@@ -46,10 +46,12 @@ fn every_client_reaches_every_kind_of_server() {
     let far = Hub::with_servers(PUERTO, &json!({"monitor": {"builtin": "monitor"}}));
     let (_everything, sse) = everything_over_sse();
     let (_sidecar, tcp) = sidecar(&["monitor"], Some("s3cret"));
+    let database = tempfile::NamedTempFile::new().unwrap();
     let hub = Hub::with_servers(
         PUERTO,
         &json!({
             "pipe": peer("everything", &["stdio"]),
+            "sqlite": peer("sqlite", &["--db-path", database.path().to_str().unwrap()]),
             "web": {"transport": "http", "url": fixture.url},
             "sse": {"transport": "sse", "url": sse},
             "found": {"url": sse},
@@ -60,6 +62,7 @@ fn every_client_reaches_every_kind_of_server() {
     );
     let calls = [
         ("pipe__echo", r#"{"message":"hi"}"#, "hi"),
+        ("sqlite__read_query", r#"{"query":"SELECT 'hi'"}"#, "hi"),
         ("web__echo", r#"{"text":"hi"}"#, "hi"),
         ("sse__echo", r#"{"message":"hi"}"#, "hi"),
         ("found__echo", r#"{"message":"hi"}"#, "hi"),
