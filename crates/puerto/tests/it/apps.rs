@@ -403,7 +403,7 @@ fn the_example_is_whole() {
     });
     let hub = Hub::start(PUERTO, &config);
     let about = hub.get("/api/apps/hello").json();
-    assert_eq!(about["ui_files"], json!(["app.js", "app.json", "index.html", "style.css"]));
+    assert_eq!(about["ui_files"], json!(["app.js", "app.json", "icon.svg", "index.html", "style.css"]));
     assert_eq!(about["metadata"]["name"], "Hello");
     let page = std::fs::read_to_string(root().join("plugins/hello/index.html")).unwrap();
     let links = page.split(['"']).filter(|text| text.ends_with(".js") || text.ends_with(".css"));
