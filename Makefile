@@ -1,4 +1,5 @@
-# What a new machine needs: cargo, node with npm, python3 with venv, make, a C compiler.
+# What a new machine needs: cargo, node with npm, python3 with venv, make, a C compiler; for tests Chromium,
+# which peers/install gets by apt where it is root.
 .PHONY: help run build fmt lint test ci bench schema openapi
 
 help: ## list the targets
