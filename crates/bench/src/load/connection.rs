@@ -41,6 +41,27 @@ impl Connection {
         Ok(self.stream.write_all(request).await?)
     }
 
+    /// What has arrived and was not taken yet.
+    pub(super) fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// Notes that this much of the input was taken.
+    pub(super) fn took(&mut self, bytes: usize) {
+        self.input.drain(..bytes);
+    }
+
+    /// Waits for the head of an answer whose body is read by somebody else; answers its status.
+    pub(super) async fn receive_head(&mut self) -> Result<u16> {
+        loop {
+            if let Some(head) = response::head(&self.input)? {
+                self.input.drain(..head.length);
+                return Ok(head.status);
+            }
+            self.read().await?;
+        }
+    }
+
     pub(super) async fn receive(&mut self) -> Result<Answer<'_>> {
         let head = loop {
             if let Some(head) = response::head(&self.input)? {
@@ -93,7 +114,7 @@ impl Connection {
         }
     }
 
-    async fn read(&mut self) -> Result<()> {
+    pub(super) async fn read(&mut self) -> Result<()> {
         self.input.reserve(READ);
         match self.stream.read_buf(&mut self.input).await? {
             0 => Err("the connection was closed before the answer was complete".into()),
@@ -103,6 +124,11 @@ impl Connection {
 }
 
 impl<'a> Answer<'a> {
+    /// A message that came without HTTP around it.
+    pub(super) fn message_only(body: &'a [u8]) -> Self {
+        Self { status: 200, session: None, body, events: false }
+    }
+
     /// The JSON-RPC message, taken out of its event if it came in one.
     pub(super) fn message(&self) -> Result<Cow<'a, [u8]>> {
         match self.events {

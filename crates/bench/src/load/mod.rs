@@ -5,8 +5,10 @@
 
 mod check;
 mod connection;
+mod line;
 mod request;
 mod response;
+pub(crate) mod sessions;
 mod stats;
 
 use std::sync::Arc;
@@ -22,7 +24,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{Error, Result, process};
 use check::Checker;
-use connection::Connection;
+use line::Line;
+pub(crate) use line::Way;
 pub(crate) use request::Era;
 use request::Requests;
 pub(crate) use stats::{Report, median};
@@ -47,6 +50,9 @@ pub(crate) struct Options {
     /// The protocol era to speak.
     #[arg(long, value_enum, default_value_t = Era::Modern)]
     era: Era,
+    /// The way in; those but Streamable HTTP are for the legacy era.
+    #[arg(long, value_enum, default_value_t = Way::Streamable)]
+    way: Way,
     /// How many connections call at once.
     #[arg(short = 'c', long, default_value_t = 16)]
     connections: usize,
@@ -95,6 +101,7 @@ pub(crate) struct Plan {
     pub(crate) url: Uri,
     pub(crate) scenario: Scenario,
     pub(crate) era: Era,
+    pub(crate) way: Way,
     pub(crate) connections: usize,
     pub(crate) window: Duration,
     pub(crate) warm_up: Duration,
@@ -121,6 +128,7 @@ pub(crate) async fn main(options: Options) -> Result<()> {
         url: options.url,
         scenario: options.scenario,
         era: options.era,
+        way: options.way,
         connections: options.connections,
         window: Duration::try_from_secs_f64(options.seconds)?,
         warm_up: Duration::try_from_secs_f64(options.warm_up)?,
@@ -205,7 +213,7 @@ struct Shared {
 
 /// One connection and what it calls.
 struct Worker {
-    connection: Connection,
+    line: Line,
     requests: Requests,
     checker: Checker,
     id: u64,
@@ -213,14 +221,14 @@ struct Worker {
 
 impl Worker {
     async fn connect(plan: &Plan, number: usize) -> Result<Self> {
-        let mut connection = Connection::open(&plan.url).await?;
+        let (mut line, to) = Line::open(&plan.url, plan.way).await?;
         let session = match plan.era {
             Era::Modern => None,
-            Era::Legacy => initialize(&mut connection, &plan.url).await?,
+            Era::Legacy => initialize(&mut line, plan.way, &to).await?,
         };
-        let requests = Requests::new(plan, session.as_deref());
+        let requests = Requests::new(plan, to, session.as_deref());
         let id = request::first_id(number);
-        Ok(Self { connection, requests, checker: Checker::new(plan), id })
+        Ok(Self { line, requests, checker: Checker::new(plan), id })
     }
 
     /// Calls until the end, and returns how long each call took that the window has seen.
@@ -248,8 +256,8 @@ impl Worker {
         for page in 0..PAGES_MAX {
             self.id += 1;
             let request = self.requests.stamped(self.id, cursor.as_deref());
-            self.connection.send(request).await?;
-            let answer = self.connection.receive().await?;
+            self.line.send(request).await?;
+            let answer = self.line.receive().await?;
             cursor = self.checker.check(page, self.id, &answer)?;
             if cursor.is_none() {
                 return Ok(());
@@ -262,8 +270,8 @@ impl Worker {
     async fn end(mut self) {
         if let Some(request) = self.requests.delete() {
             let ended = async {
-                self.connection.send(&request).await?;
-                self.connection.receive().await.map(drop)
+                self.line.send(&request).await?;
+                self.line.receive().await.map(drop)
             };
             let _ = timeout(END, ended).await;
         }
@@ -271,15 +279,18 @@ impl Worker {
 }
 
 /// The handshake of the legacy era; returns the session's id, if the server keeps one.
-async fn initialize(connection: &mut Connection, url: &Uri) -> Result<Option<String>> {
-    connection.send(&request::initialize(url)).await?;
-    let answer = connection.receive().await?;
+async fn initialize(line: &mut Line, way: Way, url: &Uri) -> Result<Option<String>> {
+    line.send(&request::initialize(way, url)).await?;
+    let answer = line.receive().await?;
     if answer.status != 200 || memchr::memmem::find(answer.body, b"protocolVersion").is_none() {
         return Err(format!("initialize was refused: {answer}").into());
     }
     let session = answer.session.map(str::to_owned);
-    connection.send(&request::initialized(url, session.as_deref())).await?;
-    let answer = connection.receive().await?;
+    line.send(&request::initialized(way, url, session.as_deref())).await?;
+    if way != Way::Streamable {
+        return Ok(None);
+    }
+    let answer = line.receive().await?;
     match answer.status {
         200 | 202 => Ok(session),
         _ => Err(format!("notifications/initialized was refused: {answer}").into()),

@@ -5,6 +5,7 @@ use hyper::Uri;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
+use super::line::{Line, Way};
 use super::{Plan, Scenario};
 use crate::text;
 
@@ -54,6 +55,7 @@ impl Stamped {
 /// The requests of one connection.
 pub(super) struct Requests {
     url: Uri,
+    way: Way,
     session: Option<String>,
     headers: String,
     first: Stamped,
@@ -63,12 +65,13 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(plan: &Plan, session: Option<&str>) -> Self {
-        let headers = headers(plan, session);
+    /// Requests to `url`, which is where the way wants them.
+    pub(super) fn new(plan: &Plan, url: Uri, session: Option<&str>) -> Self {
+        let (way, headers) = (plan.way, headers(plan, session));
         let body = body(plan, FIRST_ID);
-        let first = Stamped::new(post(&plan.url, &headers, &body), FIRST_ID);
+        let first = Stamped::new(Line::wrapped(way, &url, &headers, &body), FIRST_ID);
         let session = session.map(str::to_owned);
-        Self { url: plan.url.clone(), session, headers, first, page: Vec::new(), era: plan.era }
+        Self { url, way, session, headers, first, page: Vec::new(), era: plan.era }
     }
 
     /// The request for the first page, or for the one at `cursor`.
@@ -79,8 +82,13 @@ impl Requests {
         let body = format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{"cursor":{cursor}{meta}}}}}"#
         );
-        self.page = post(&self.url, &self.headers, &body);
+        self.page = Line::wrapped(self.way, &self.url, &self.headers, &body);
         &self.page
+    }
+
+    /// The session's id, if there is one.
+    pub(super) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
     }
 
     /// The request that ends the session, if there is one.
@@ -94,15 +102,16 @@ impl Requests {
     }
 }
 
-pub(super) fn initialize(url: &Uri) -> Vec<u8> {
+pub(super) fn initialize(way: Way, url: &Uri) -> Vec<u8> {
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"{LEGACY}",{CLIENT}}}}}"#
     );
-    post(url, "", &body)
+    Line::wrapped(way, url, "", &body)
 }
 
-pub(super) fn initialized(url: &Uri, session: Option<&str>) -> Vec<u8> {
-    post(url, &legacy_headers(session), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+pub(super) fn initialized(way: Way, url: &Uri, session: Option<&str>) -> Vec<u8> {
+    let body = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    Line::wrapped(way, url, &legacy_headers(session), body)
 }
 
 fn headers(plan: &Plan, session: Option<&str>) -> String {
@@ -118,7 +127,8 @@ fn headers(plan: &Plan, session: Option<&str>) -> String {
     }
 }
 
-fn legacy_headers(session: Option<&str>) -> String {
+/// The headers of a request within a session.
+pub(super) fn legacy_headers(session: Option<&str>) -> String {
     let session = session.map(|session| format!("Mcp-Session-Id: {session}\r\n")).unwrap_or_default();
     format!("MCP-Protocol-Version: {LEGACY}\r\n{session}")
 }
@@ -152,7 +162,14 @@ fn body(plan: &Plan, id: u64) -> String {
     }
 }
 
-fn post(url: &Uri, headers: &str, body: &str) -> Vec<u8> {
+/// A request for `GET`, with these lines in its head.
+pub(super) fn get(url: &Uri, headers: &str) -> Vec<u8> {
+    let (path, host) = target(url);
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n").into_bytes()
+}
+
+/// A request that posts a message.
+pub(super) fn post(url: &Uri, headers: &str, body: &str) -> Vec<u8> {
     let (path, host) = target(url);
     let length = body.len();
     format!(

@@ -7,6 +7,7 @@
 
 mod alone;
 mod rows;
+mod sessions;
 mod stage;
 mod table;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::load::{self, Report};
+use crate::load::{self, Report, Way};
 use crate::{Result, process};
 use rows::{Kind, ROWS, Row, Setup};
 use stage::{Contestant, Stage};
@@ -96,7 +97,7 @@ async fn compare(options: &Options) -> Result<()> {
     if let Some(folder) = options.out.as_deref().and_then(Path::parent) {
         fs::create_dir_all(folder)?;
     }
-    let stage = Stage::start(puerto.clone(), options.peers.as_deref()).await?;
+    let stage = Box::pin(Stage::start(puerto.clone(), options.peers.as_deref())).await?;
     let mut cells = Vec::new();
     for round in 0..pace.rounds {
         for setup in Setup::ALL {
@@ -104,10 +105,12 @@ async fn compare(options: &Options) -> Result<()> {
             measure_setup(&stage, setup, pace, &options.only, &mut cells).await;
         }
     }
+    eprintln!("idle sessions");
+    let sessions = sessions::measure(&stage).await;
     drop(stage);
     eprintln!("idle memory and cold start");
     let alone = alone::measure(&puerto, pace.cold_starts).await;
-    let text = table::markdown(&cells, &alone, pace);
+    let text = table::markdown(&cells, &alone, &sessions, pace);
     println!("{text}");
     if let Some(out) = &options.out {
         fs::write(out, text).map_err(|error| format!("could not write {}: {error}", out.display()))?;
@@ -128,6 +131,11 @@ async fn measure_setup(stage: &Stage, setup: Setup, pace: Pace, only: &str, cell
     let mut all: Vec<(Kind, &Result<Contestant>)> = fresh.iter().map(|(kind, one)| (*kind, one)).collect();
     all.extend(stage.lasting(setup));
     for row in rows {
+        let mut all = all.clone();
+        if row.way != Way::Streamable {
+            let again = all.iter().find(|(kind, _)| *kind == Kind::Puerto).map(|(_, one)| *one);
+            all.extend(again.map(|one| (Kind::PuertoStreamable, one)));
+        }
         // Memory is that of a process that has answered nothing before.
         let turns = if setup == Setup::Large { 1 } else { pace.turns };
         for turn in 0..turns {
@@ -136,7 +144,8 @@ async fn measure_setup(stage: &Stage, setup: Setup, pace: Pace, only: &str, cell
                 match contestant {
                     _ if turn > 0 && !kind.is_fast() => cell(cells, row, *kind).turns.push(None),
                     Ok(contestant) => {
-                        keep(cells, row, *kind, measure(row, contestant, window, pace.warm_up).await);
+                        let way = if *kind == Kind::PuertoStreamable { Way::Streamable } else { row.way };
+                        keep(cells, row, *kind, measure(row, contestant, way, window, pace.warm_up).await);
                     }
                     Err(error) => keep(cells, row, *kind, Err(error.to_string().into())),
                 }
@@ -149,11 +158,12 @@ async fn measure_setup(stage: &Stage, setup: Setup, pace: Pace, only: &str, cell
 async fn measure(
     row: &Row,
     contestant: &Contestant,
+    way: Way,
     window: Duration,
     warm_up: Duration,
 ) -> Result<Measured> {
     let pids = [contestant.process.pid()];
-    let plan = row.plan(contestant.url.clone(), window, warm_up);
+    let plan = row.plan(contestant.door(way)?, way, window, warm_up);
     let rss_before = process::rss(&pids)?;
     let report = load::measure(&plan, &pids).await?;
     Ok(Measured { report, rss_before })

@@ -13,9 +13,9 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use super::READY;
-use super::rows::{Kind, LIST_TOOLS, SERVER_TOOLS, SERVERS, Setup};
+use super::rows::{Kind, LIST_TOOLS, SERVER_TOOLS, SERVERS, Setup, WIDE_SERVERS, WIDE_TOOLS};
 use crate::Result;
-use crate::load::{self, Era, Plan, Scenario};
+use crate::load::{self, Era, Plan, Scenario, Way};
 use crate::process::Process;
 
 /// How long one attempt at a first call may take, and the pause before the next one.
@@ -36,6 +36,18 @@ pub(super) struct Contestant {
     _dir: TempDir,
 }
 
+impl Contestant {
+    /// Its address for a way in, as Puerto has them.
+    pub(super) fn door(&self, way: Way) -> Result<Uri> {
+        let (host, path) = (self.url.authority().ok_or("the URL names no host")?, self.url.path());
+        Ok(match way {
+            Way::Streamable => self.url.clone(),
+            Way::Sse => format!("http://{host}{path}/sse").parse()?,
+            Way::Websocket => format!("http://{host}/ws{path}").parse()?,
+        })
+    }
+}
+
 /// What runs all the time.
 pub(super) struct Stage {
     puerto: PathBuf,
@@ -44,6 +56,7 @@ pub(super) struct Stage {
     calls: (Process, String),
     list: (Process, String),
     _crowd: (Process, String),
+    wide: (Process, String),
     _hang: (Process, String),
     puerto_crowd: Result<Contestant>,
     fastmcp: Result<Contestant>,
@@ -58,6 +71,7 @@ impl Stage {
         let calls = Process::start_listening(&["upstream"]).await?;
         let list = Process::start_listening(&["upstream", "--tools", &list_tools]).await?;
         let crowd = Process::start_listening(&["upstream", "--tools", &server_tools]).await?;
+        let wide = Process::start_listening(&["upstream", "--tools", &WIDE_TOOLS.to_string()]).await?;
         let hang = Process::start_listening(&["upstream", "--hang-list"]).await?;
         eprintln!("starting the other proxies");
         let (puerto_crowd, fastmcp, fastmcp_list, mcp_proxy) = tokio::join!(
@@ -67,7 +81,19 @@ impl Stage {
             mcp_proxy(peers, &bench),
         );
         let (_crowd, _hang) = (crowd, hang);
-        Ok(Self { puerto, bench, calls, list, _crowd, _hang, puerto_crowd, fastmcp, fastmcp_list, mcp_proxy })
+        Ok(Self {
+            puerto,
+            bench,
+            calls,
+            list,
+            _crowd,
+            wide,
+            _hang,
+            puerto_crowd,
+            fastmcp,
+            fastmcp_list,
+            mcp_proxy,
+        })
     }
 
     /// The contestants of `setup` that run all the time.
@@ -77,6 +103,7 @@ impl Stage {
             Setup::List => vec![(Kind::FastMcp, &self.fastmcp_list)],
             Setup::Crowd => vec![(Kind::Puerto, &self.puerto_crowd)],
             Setup::Stdio => vec![(Kind::McpProxy, &self.mcp_proxy)],
+            Setup::Ways | Setup::Wide => Vec::new(),
         }
     }
 
@@ -99,10 +126,23 @@ impl Stage {
         Ok(Contestant { url: url.parse()?, process, _dir: TempDir::new()? })
     }
 
+    /// Puerto in front of programs, each as often as it has a name here.
+    pub(super) async fn puerto_with_programs(&self, names: &[&str]) -> Result<Contestant> {
+        let program = || json!({"command": self.bench, "args": ["upstream", "--stdio"]});
+        let servers = names.iter().map(|name| ((*name).to_owned(), program()));
+        let servers = servers.collect::<serde_json::Map<_, _>>();
+        puerto_up(&self.puerto, Some(servers.into()), "/mcp/default").await
+    }
+
     async fn puerto(&self, setup: Setup) -> Result<Contestant> {
         let servers = match setup {
             Setup::List => json!({"bench": {"transport": "http", "url": self.list.1}}),
             Setup::Stdio => json!({"bench": {"command": self.bench, "args": ["upstream", "--stdio"]}}),
+            Setup::Wide => {
+                let server = |number| (format!("server-{number:02}"), json!({"url": self.wide.1}));
+                let servers = (0..WIDE_SERVERS).map(server).collect::<serde_json::Map<_, _>>();
+                return puerto_up(&self.puerto, Some(servers.into()), "/mcp/default").await;
+            }
             _ => json!({"bench": {"transport": "http", "url": self.calls.1}}),
         };
         puerto_up(&self.puerto, Some(servers), "/mcp/default/bench").await
@@ -199,6 +239,7 @@ pub(super) fn first_call(contestant: &Contestant, scenario: Scenario, tool: &str
         url: contestant.url.clone(),
         scenario,
         era: Era::Modern,
+        way: Way::Streamable,
         connections: 1,
         window: Duration::ZERO,
         warm_up: Duration::ZERO,

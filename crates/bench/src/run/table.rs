@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::alone::Alone;
 use super::rows::{Kind, ROWS, Row, Target};
+use super::sessions::{BUSY, IDLE, SERVERS, Sessions};
 use super::{Cell, Measured, Pace};
 use crate::load::{Report, median};
 
@@ -14,11 +15,11 @@ const COLD_START_MS: f64 = 100.0;
 const REASON_MAX: usize = 160;
 
 const HEAD: &str = "\
-| case | contestant | requests/s | p50 µs | p99 µs | CPU µs/call | RSS MiB | beside pass-through | target |
+| case | contestant | requests/s | p50 µs | p99 µs | CPU µs/call | RSS MiB | beside pass-through, or Streamable HTTP | target |
 |---|---|--:|--:|--:|--:|--:|---|---|
 ";
 
-pub(super) fn markdown(cells: &[Cell], alone: &Alone, pace: Pace) -> String {
+pub(super) fn markdown(cells: &[Cell], alone: &Alone, sessions: &Sessions, pace: Pace) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let Pace { rounds, turns, turn, window, .. } = pace;
     let mut text = format!(
@@ -31,7 +32,7 @@ pub(super) fn markdown(cells: &[Cell], alone: &Alone, pace: Pace) -> String {
     );
     for row in &ROWS {
         for cell in cells.iter().filter(|cell| cell.row.name == row.name) {
-            let base = cells.iter().find(|one| one.row.name == row.name && one.kind == Kind::Passthrough);
+            let base = cells.iter().find(|one| one.row.name == row.name && one.kind == row.base());
             text.push_str(&line(cell, base));
         }
     }
@@ -39,8 +40,32 @@ pub(super) fn markdown(cells: &[Cell], alone: &Alone, pace: Pace) -> String {
     single(&mut text, "idle, default configuration", idle, "MiB resident", IDLE_MIB);
     let cold = alone.cold_start_ms.as_ref().ok().copied();
     single(&mut text, "start to first answered call", cold, "ms", COLD_START_MS);
-    notes(&mut text, cells, alone);
+    of_sessions(&mut text, sessions);
+    notes(&mut text, cells, alone, sessions);
     text
+}
+
+fn of_sessions(text: &mut String, sessions: &Sessions) {
+    let kib = |of: &crate::Result<f64>| of.as_ref().ok().map(|bytes| bytes / 1024.0);
+    let (puerto, passthrough) = (kib(&sessions.puerto), kib(&sessions.passthrough));
+    let ratio = puerto.zip(passthrough).map(|(this, that)| this / that);
+    let _ = writeln!(
+        text,
+        "| {IDLE} idle sessions with their streams | Puerto | | | | | | {} KiB each, pass-through {}: {}x | ≤ 1.3x: {} |",
+        number(puerto, 1),
+        number(passthrough, 1),
+        number(ratio, 2),
+        met(ratio.map(|ratio| ratio <= 1.3))
+    );
+    let count = sessions.processes.as_ref().ok();
+    let _ = writeln!(
+        text,
+        "| {BUSY} sessions, each calling {} stdio servers | Puerto | | | | | | {} processes | = {}: {} |",
+        SERVERS.len(),
+        number(count.map(|count| *count as f64), 0),
+        SERVERS.len(),
+        met(count.map(|count| *count == SERVERS.len()))
+    );
 }
 
 fn line(cell: &Cell, base: Option<&Cell>) -> String {
@@ -85,6 +110,10 @@ fn verdict(cell: &Cell, base: Option<&Cell>) -> (String, String) {
         }
         Target::Memory { limit } => {
             format!("peak ≤ {limit} answers/call: {}", met(memory.map(|memory| memory <= limit)))
+        }
+        Target::Slowest { p99_us } => {
+            let slow = median_of(cell, |one| Some(one.report.p99_us)).map(|slow| slow < p99_us);
+            format!("p99 < {} ms: {}", p99_us / 1e3, met(slow))
         }
         Target::Absolute { cpu_us, p99_us } => {
             let used = median_of(cell, cpu).map(|used| used <= cpu_us);
@@ -141,15 +170,23 @@ fn single(text: &mut String, name: &str, value: Option<f64>, unit: &str, limit: 
 }
 
 /// Why figures are missing.
-fn notes(text: &mut String, cells: &[Cell], alone: &Alone) {
+fn notes(text: &mut String, cells: &[Cell], alone: &Alone, sessions: &Sessions) {
     let missing = cells.iter().filter_map(|cell| {
         let reason = cell.reason.as_deref()?;
         Some((format!("{}, {}", cell.row.name, cell.kind.name()), reason.to_owned()))
     });
-    let alone = [("idle memory", &alone.idle_rss), ("cold start", &alone.cold_start_ms)];
+    let alone = [
+        ("idle memory", &alone.idle_rss),
+        ("cold start", &alone.cold_start_ms),
+        ("idle sessions", &sessions.puerto),
+        ("idle sessions, pass-through", &sessions.passthrough),
+    ];
+    let failed =
+        sessions.processes.as_ref().err().map(|e| ("processes of sessions".to_owned(), e.to_string()));
     let alone = alone
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value.as_ref().err()?.to_string())));
+        .filter_map(|(name, value)| Some((name.to_owned(), value.as_ref().err()?.to_string())))
+        .chain(failed);
     let lines: Vec<String> = missing
         .chain(alone)
         .map(|(name, reason)| format!("- {name}: {}\n", reason.chars().take(REASON_MAX).collect::<String>()))

@@ -2,10 +2,12 @@
 //! forgets a header: numbers measured against it are numbers of the protocol.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Either, Full, Limited};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,7 +24,22 @@ const SESSION: &str = "bench-session";
 /// The largest request body taken.
 const BODY_MAX: usize = 64 << 20;
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Either<Full<Bytes>, Silent>>;
+
+/// A stream that says nothing and has no end.
+struct Silent;
+
+impl Body for Silent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
 
 pub(super) async fn serve(listener: TcpListener, server: Server) -> Result<()> {
     loop {
@@ -39,10 +56,11 @@ pub(super) async fn serve(listener: TcpListener, server: Server) -> Result<()> {
 
 async fn answer(server: &Server, request: Request<Incoming>) -> Result<Answer, Infallible> {
     let (head, body) = request.into_parts();
-    if head.method != Method::POST {
-        let status =
-            if head.method == Method::DELETE { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
-        return Ok(empty(status));
+    match head.method {
+        Method::POST => {}
+        Method::GET => return Ok(stream()),
+        Method::DELETE => return Ok(empty(StatusCode::OK)),
+        _ => return Ok(empty(StatusCode::METHOD_NOT_ALLOWED)),
     }
     let Ok(body) = Limited::new(body, BODY_MAX).collect().await else {
         return Ok(empty(StatusCode::PAYLOAD_TOO_LARGE));
@@ -92,15 +110,22 @@ fn check(headers: &HeaderMap, message: &Message<'_>) -> Result<(), (StatusCode, 
     }
 }
 
+/// A session's own stream.
+fn stream() -> Answer {
+    let mut response = Response::new(Either::Right(Silent));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
+}
+
 fn json(status: StatusCode, bytes: Vec<u8>) -> Answer {
-    let mut response = Response::new(Full::from(bytes));
+    let mut response = Response::new(Either::Left(Full::from(bytes)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 fn empty(status: StatusCode) -> Answer {
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Either::Left(Full::default()));
     *response.status_mut() = status;
     response
 }
