@@ -1,26 +1,28 @@
 //! What a tenant's servers offer now, merged: immutable, swapped whole, answered from memory.
 
 mod listing;
+mod uris;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use puerto_core::def::{Capability, ProfileDef, ProfileKind};
 use puerto_core::pattern::is_like;
 use puerto_core::{Choice, ProfileName, ServerName};
+use serde_json::Value;
 
+use crate::frame::{Edits, Parts};
 use crate::names;
 use crate::offer::{Item, ListKind, Offer};
+use crate::scan::Span;
 use crate::search::Own;
 use crate::search::index::Index;
 use crate::shape::{Shape, overlaid};
 pub use listing::{List, Listing, Page};
-
-/// Scheme of the URI that a resource gets when another server owns the same URI:
-/// `puerto://{alias}/{original}`, the original unchanged behind it.
-pub const WRAPPED: &str = "puerto://";
+pub use uris::WRAPPED;
+use uris::{is_view, views, wrap};
 
 /// One server's part, before merging.
 #[derive(Debug, Clone)]
@@ -126,6 +128,10 @@ pub struct Catalog {
     prompts: HashMap<String, Target>,
     resources: HashMap<String, Target>,
     templates: Vec<(String, String, Target)>,
+    /// Servers of which something has another URI on the gathering endpoint.
+    wrapping: BTreeSet<ServerName>,
+    /// Views that the tools of each server name, by its own URIs.
+    views: BTreeMap<ServerName, HashSet<String>>,
     /// Templates that are switched off, as patterns.
     closed: Vec<(ServerName, String)>,
     /// The servers' own names of what is renamed, by kind.
@@ -262,8 +268,12 @@ impl Catalog {
             ListKind::Tools | ListKind::Prompts => {
                 names::wire_name(alias, shape.separator, &part.server, &item.key)
             }
-            ListKind::Resources if self.resources.contains_key(&*item.key) => wrap(alias, &item.key),
-            ListKind::Templates if self.templates.iter().any(|(_, whole, _)| whole == &*item.key) => {
+            ListKind::Resources if self.resources.contains_key(&*item.key) || is_view(&item.key) => {
+                wrap(alias, &item.key)
+            }
+            ListKind::Templates
+                if is_view(&item.key) || self.templates.iter().any(|(_, whole, _)| whole == &*item.key) =>
+            {
                 wrap(alias, &item.key)
             }
             ListKind::Resources | ListKind::Templates => item.key.to_string(),
@@ -278,8 +288,15 @@ impl Catalog {
                 None
             }
         };
+        let views = if kind == ListKind::Tools { views(&item.raw) } else { Vec::new() };
+        let is_resource = matches!(kind, ListKind::Resources | ListKind::Templates);
+        if !views.is_empty() || is_resource && wire != *item.key {
+            self.wrapping.insert(part.server.clone());
+            let known = self.views.entry(part.server.clone()).or_default();
+            known.extend(views.iter().map(|(_, uri)| uri.clone()));
+        }
         let plain = format!("{alias}{}{}", shape.separator.text(), item.key);
-        if wire != *item.key && wire != plain {
+        if wire != *item.key && wire != plain && !is_view(&wire) {
             let server = part.server.as_str();
             self.notices.push(format!(
                 "server {server:?}: the {} {:?} is listed as {wire:?}",
@@ -287,7 +304,7 @@ impl Catalog {
                 item.key
             ));
         }
-        Entry { raw: renamed(item, &wire), wire, target }
+        Entry { raw: listed(item, &wire, alias, &views), wire, target }
     }
 
     /// The listing of an endpoint.
@@ -371,7 +388,18 @@ impl Catalog {
             .map(|(server, tool)| Target { server: server.clone(), key: self.own_key(kind, server, tool) })
             .collect();
         readings.sort_by_key(|target| self.item(&target.server, kind, &target.key).is_none());
-        readings.into_iter().next()
+        readings.into_iter().next().or_else(|| self.bare(name, kind))
+    }
+
+    /// Where a name leads that names no server, as pages of MCP Apps write it: only where a single server has it.
+    fn bare(&self, name: &str, kind: ListKind) -> Option<Target> {
+        let mut owners = self.each.iter().filter(|(_, own)| own.list(kind).get(name).is_some());
+        match (owners.next(), owners.next()) {
+            (Some((server, _)), None) => {
+                Some(Target { server: server.clone(), key: self.own_key(kind, server, name) })
+            }
+            _ => None,
+        }
     }
 
     /// Every tool that callers have, or that a profile has, by canonical name.
@@ -420,49 +448,6 @@ impl Catalog {
     /// Whether a server's offer is in it.
     pub fn knows(&self, server: &ServerName) -> bool {
         self.offers.contains_key(server)
-    }
-
-    /// Where a URI may lead on the gathering endpoint, the most likely first. A URI that nobody listed
-    /// may belong to any server with resources.
-    fn resource(&self, uri: &str) -> Vec<Target> {
-        if let Some(target) = self.resources.get(uri) {
-            return vec![target.clone()];
-        }
-        if let Some((alias, rest)) = uri.strip_prefix(WRAPPED).and_then(|rest| rest.split_once('/')) {
-            let owner = self.shape.aliases.iter().find(|(_, a)| *a == alias);
-            return owner
-                .map(|(server, _)| Target { server: server.clone(), key: rest.into() })
-                .into_iter()
-                .collect();
-        }
-        let by_template = self.templates.iter().filter(|(prefix, ..)| uri.starts_with(prefix.as_str()));
-        let mut found: Vec<Target> = by_template
-            .map(|(.., target)| target.server.clone())
-            .map(|server| Target { server, key: uri.into() })
-            .collect();
-        let others = self.offers.iter().filter(|(_, offer)| offer.about.can.resources);
-        found.extend(others.map(|(server, _)| Target { server: server.clone(), key: uri.into() }));
-        let mut seen = HashSet::new();
-        found.retain(|target| seen.insert(target.server.clone()));
-        found
-    }
-
-    /// Whether a template, as listed on the gathering endpoint, is one of a server's; its own form of it.
-    fn template(&self, listed: &str) -> Option<Target> {
-        self.templates.iter().find(|(_, whole, _)| whole == listed).map(|(.., target)| target.clone())
-    }
-
-    /// The URI on the gathering endpoint of what a server calls by another.
-    pub fn outward_uri(&self, server: &ServerName, uri: &str) -> String {
-        match self.resources.get(uri) {
-            Some(owner) if owner.server != *server => wrap(self.shape.alias(server), uri),
-            _ => uri.to_owned(),
-        }
-    }
-
-    /// Whether some resource of a server is listed under another URI than its own.
-    pub fn wraps(&self, server: &ServerName) -> bool {
-        self.resources.iter().any(|(wire, target)| target.server == *server && wire.starts_with(WRAPPED))
     }
 
     /// The kinds of list that differ between two catalogs on one endpoint.
@@ -526,17 +511,19 @@ fn as_pattern(template: &str) -> String {
     pattern
 }
 
-fn wrap(alias: &str, uri: &str) -> String {
-    format!("{WRAPPED}{alias}/{uri}")
-}
-
-fn renamed(item: &Item, wire: &str) -> Bytes {
-    if wire == &*item.key {
+/// An item as the gathering endpoint lists it.
+fn listed(item: &Item, wire: &str, alias: &str, views: &[(Span, String)]) -> Bytes {
+    if wire == &*item.key && views.is_empty() {
         return item.raw.clone();
     }
-    let mut edits = crate::frame::Edits::new();
-    edits.set(item.key_span, serde_json::Value::from(wire).to_string());
-    edits.apply(&crate::frame::Parts::one(item.raw.clone())).whole()
+    let mut edits = Edits::new();
+    if wire != &*item.key {
+        edits.set(item.key_span, Value::from(wire).to_string());
+    }
+    for (span, uri) in views {
+        edits.set(*span, Value::from(wrap(alias, uri)).to_string());
+    }
+    edits.apply(&Parts::one(item.raw.clone())).whole()
 }
 
 #[cfg(test)]

@@ -112,11 +112,16 @@ impl Level {
 
 impl Session {
     /// The members of `_meta` with which its requests go to servers that speak only the modern era. No
-    /// question can come back from there, so no capability to be asked is declared.
+    /// question can come back from there, so no capability to be asked is declared; extensions pass.
     pub fn as_modern(&self) -> &str {
         self.as_modern.get_or_init(|| {
             let info = String::from_utf8_lossy(&self.handshake.client_info);
-            modern_meta("{}", if info.is_empty() { "{}" } else { &info })
+            let said: Value = serde_json::from_slice(&self.handshake.capabilities).unwrap_or_default();
+            let can = match said.get("extensions").filter(|extensions| extensions.is_object()) {
+                Some(extensions) => format!(r#"{{"extensions":{extensions}}}"#),
+                None => "{}".to_owned(),
+            };
+            modern_meta(&can, if info.is_empty() { "{}" } else { &info })
         })
     }
 

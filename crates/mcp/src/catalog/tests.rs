@@ -83,8 +83,7 @@ fn pages_cover_everything_once() {
             break;
         }
     }
-    let whole: serde_json::Value =
-        serde_json::from_str(&format!("[{}]", seen.trim_end_matches(','))).unwrap();
+    let whole: Value = serde_json::from_str(&format!("[{}]", seen.trim_end_matches(','))).unwrap();
     assert_eq!(whole.as_array().unwrap().len(), 25);
 }
 
@@ -122,7 +121,7 @@ fn a_stored_offer_reads_back_as_it_was() {
     };
     let mut offer = Offer::new(about);
     let text = Bytes::from_static(br#"[{"name":"a","big":12345678901234567890123,"f":1.10}]"#);
-    offer.take_page(ListKind::Tools, &text, crate::scan::Span { start: 0, end: text.len() as u32 }).unwrap();
+    offer.take_page(ListKind::Tools, &text, Span { start: 0, end: text.len() as u32 }).unwrap();
     let stored = offer.to_json();
     let back = Offer::from_json(&stored.clone().into()).unwrap();
     assert_eq!(back.to_json(), stored);
@@ -196,4 +195,26 @@ fn a_profile_lists_and_reaches_only_what_belongs_to_it() {
     assert_eq!(find("lean", "a__read").as_deref(), Ok("read"));
     assert_eq!(find("lean", "b__read"), Err(Withheld::Outside));
     assert_eq!(catalog.index(&ProfileName::new("lean").unwrap()).unwrap().len(), 3);
+}
+
+#[test]
+fn views_are_told_apart_and_keep_their_scheme() {
+    let lists = r#""tools":[{"name":"show","_meta":{"x":1.0,"ui":{"resourceUri":"ui://page/a","csp":{}},"ui/resourceUri":"ui://page/a"}},{"name":"about","description":"of ui://page/a"}],"resources":[{"uri":"ui://page/a"}]"#;
+    let catalog =
+        merge(&[part("one", lists), part("two", lists), part("three", r#""tools":[{"name":"only"}]"#)]);
+    let tool = catalog.all.list(ListKind::Tools).get("two__show").unwrap();
+    let expected = r#"{"name":"two__show","_meta":{"x":1.0,"ui":{"resourceUri":"ui://two/page/a","csp":{}},"ui/resourceUri":"ui://two/page/a"}}"#;
+    assert_eq!(tool, expected);
+    assert_eq!(keys(&catalog, ListKind::Resources), ["ui://one/page/a", "ui://two/page/a"]);
+    let leads = |uri: &str| target(&catalog, ListKind::Resources, uri);
+    assert_eq!(leads("ui://two/page/a"), Some(("two".into(), "ui://page/a".into())));
+    assert_eq!(leads("ui://two/page/unlisted"), Some(("two".into(), "ui://page/unlisted".into())));
+    // Both have it, so it leads nowhere: a view of one must not be taken for a view of the other.
+    assert_eq!(leads("ui://page/a"), None);
+    let two = ServerName::new("two").unwrap();
+    assert_eq!(catalog.outward_uri(&two, "ui://page/a"), "ui://two/page/a");
+    assert!(catalog.wraps(&two) && !catalog.wraps(&ServerName::new("three").unwrap()));
+    // Pages call tools by their servers' own names.
+    assert_eq!(target(&catalog, ListKind::Tools, "only"), Some(("three".into(), "only".into())));
+    assert_eq!(target(&catalog, ListKind::Tools, "show"), None);
 }

@@ -14,7 +14,7 @@ use crate::frame::{Frame, Parts};
 use crate::offer::{About, Can, ListKind, Offer};
 use crate::scan::{Scanner, Span, unquoted};
 use crate::upstream::http::{Remote, RemoteSession};
-use crate::upstream::link::{CLIENT_INFO, Link, Request};
+use crate::upstream::link::{CLIENT_INFO, Link, OWN_CAPABILITIES, Request};
 use crate::upstream::pipe::Pipe;
 use crate::wire;
 
@@ -22,7 +22,10 @@ use crate::wire;
 pub const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 /// What the hub can pass on to clients when a process is shared. Whether a question finds a client is
 /// decided when it comes.
-const SHARED_CAPABILITIES: &str = r#"{"roots":{},"sampling":{},"elicitation":{"form":{},"url":{}}}"#;
+const SHARED_CAPABILITIES: &str = concat!(
+    r#"{"roots":{},"sampling":{},"elicitation":{"form":{},"url":{}},"#,
+    r#""extensions":{"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}}}"#
+);
 /// Time that a process gets to answer the probe before it is taken for a legacy one. Servers in Python
 /// take up to 1.5 s to their first answer; rmcp waits as long as this.
 const PROBE: Duration = Duration::from_secs(10);
@@ -94,7 +97,7 @@ pub async fn http(remote: &Arc<Remote>, era: EraDef) -> Result<About> {
             Err(_) => {}
         }
     }
-    let session = Arc::new(RemoteSession::new("{}".into(), CLIENT_INFO.into()));
+    let session = Arc::new(RemoteSession::new(OWN_CAPABILITIES.into(), CLIENT_INFO.into()));
     let (frame, id) =
         remote.initialize(Revision::LATEST_LEGACY, &session.capabilities, &session.client_info).await?;
     let about = initialized(&frame)?;

@@ -24,7 +24,7 @@ use crate::headers::encode;
 use crate::scan::Fault;
 use crate::sse::{Decoder, Piece};
 use crate::upstream::Event;
-use crate::upstream::link::{CLIENT_INFO, Link, Request, closed};
+use crate::upstream::link::{CLIENT_INFO, Link, OWN_CAPABILITIES, Request, closed};
 use crate::upstream::pool::{Connector, Failure, Pool, Reading};
 use crate::upstream::watch::{AGAIN, AGAIN_MAX};
 
@@ -209,11 +209,12 @@ impl Remote {
     }
 
     async fn makes_the_handshake(self: &Arc<Self>) -> bool {
-        let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, "{}", CLIENT_INFO).await else {
+        let Ok((frame, id)) = self.initialize(Revision::LATEST_LEGACY, OWN_CAPABILITIES, CLIENT_INFO).await
+        else {
             return false;
         };
         let Ok(about) = super::handshake::initialized(&frame) else { return false };
-        let session = RemoteSession::new("{}".into(), CLIENT_INFO.into());
+        let session = RemoteSession::new(OWN_CAPABILITIES.into(), CLIENT_INFO.into());
         session.opened(id, about.revision);
         self.end(&session).await;
         true

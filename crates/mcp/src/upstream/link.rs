@@ -14,6 +14,10 @@ use crate::upstream::pipe::{Pipe, Waiting};
 
 /// What the hub calls itself towards servers when it asks on its own account.
 pub const CLIENT_INFO: &str = concat!(r#"{"name":"puerto","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+/// What the hub can do as a client of its own: nobody stands behind it to be asked, but views of MCP Apps pass, and
+/// servers may hide them from clients that do not say so (ext-apps 2026-01-26, negotiation).
+pub const OWN_CAPABILITIES: &str =
+    r#"{"extensions":{"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}}}"#;
 
 /// A request on its way to a server.
 #[derive(Debug)]
@@ -119,7 +123,7 @@ pub fn request_text(era: Era, id: u64, method: &str, members: &str) -> Parts {
         Era::Legacy => String::new(),
         Era::Modern => {
             let comma = if members.is_empty() { "" } else { "," };
-            format!("{comma}\"_meta\":{{{}}}", modern_meta("{}", CLIENT_INFO))
+            format!("{comma}\"_meta\":{{{}}}", modern_meta(OWN_CAPABILITIES, CLIENT_INFO))
         }
     };
     let method = serde_json::Value::from(method);

@@ -176,3 +176,34 @@ fn git_of_both_eras() {
     assert!(Command::new("git").args(["init", "-q", path]).status().unwrap().success());
     same_as_directly("git", peer("git", &[]), &[("git_status", json!({"repo_path": path}))]);
 }
+
+/// The same MCP App twice: its view has one URI, and each server shows its own.
+#[test]
+fn views_of_mcp_apps_reach_their_hosts() {
+    let hub =
+        Hub::with_servers(PUERTO, &json!({"one": peer("basic-app", &[]), "two": peer("basic-app", &[])}));
+    let tools = hub.modern("/mcp", "tools/list", json!({})).response()["result"]["tools"].clone();
+    let view = |server: &str| {
+        let name = format!("{server}__get-time");
+        let tool = tools.as_array().unwrap().iter().find(|tool| tool["name"] == *name);
+        tool.unwrap_or_else(|| panic!("{tools}"))["_meta"]["ui"]["resourceUri"].as_str().unwrap().to_owned()
+    };
+    let own = hub.modern("/mcp/default/two", "tools/list", json!({})).response();
+    let own = own["result"]["tools"][0]["_meta"]["ui"]["resourceUri"].as_str().unwrap().to_owned();
+    assert_eq!(view("two"), own.replace("ui://", "ui://two/"));
+    assert_ne!(view("one"), view("two"));
+    let session = hub.session("/mcp", "2025-11-25");
+    let modern = hub.modern("/mcp", "resources/read", json!({"uri": view("two")})).response();
+    let legacy = session.ask("resources/read", json!({"uri": view("two")})).response();
+    for answer in [modern, legacy] {
+        let content = &answer["result"]["contents"][0];
+        assert_eq!(content["uri"], view("two"), "{answer}");
+        assert_eq!(content["mimeType"], "text/html;profile=mcp-app");
+        assert!(content["text"].as_str().unwrap().contains("<script"));
+    }
+    // Both servers have it by this name, so it is nobody's.
+    let bare = hub.modern("/mcp", "resources/read", json!({"uri": own})).response();
+    assert!(bare["error"]["message"].as_str().unwrap().contains("not found"), "{bare}");
+    let called = hub.call("/mcp", "two__get-time", json!({}));
+    assert!(called["result"]["content"].is_array(), "{called}");
+}
