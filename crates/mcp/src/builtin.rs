@@ -8,12 +8,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-/// A server inside this process: `monitor`, `file`, `db`.
+/// A server inside this process: `monitor`, `file`, `db`, or an HTTP API by its OpenAPI document.
 pub trait Builtin: Send + Sync + 'static {
     /// Who it is.
     fn about(&self) -> About;
     /// Its tools; the same for its whole life.
     fn tools(&self) -> Vec<Tool>;
+    /// What is wrong with what it offers, for people.
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Its resources; the same for its whole life.
     fn resources(&self) -> Vec<Resource> {
         Vec::new()
@@ -32,9 +36,11 @@ pub trait Builtin: Send + Sync + 'static {
     /// Reads a resource.
     fn read<'a>(
         &'a self,
-        uri: &'a str,
-        cancel: CancellationToken,
-    ) -> BoxFuture<'a, Result<Vec<Contents>, CallError>>;
+        _uri: &'a str,
+        _cancel: CancellationToken,
+    ) -> BoxFuture<'a, Result<Vec<Contents>, CallError>> {
+        Box::pin(std::future::ready(Err(CallError::Unknown)))
+    }
 }
 
 /// Name, version and advice of a built-in server.
@@ -43,7 +49,7 @@ pub struct About {
     /// Programmatic name, such as `puerto-db`.
     pub name: &'static str,
     /// For people.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// How a model should use it; a few sentences.
     pub instructions: Cow<'static, str>,
 }
@@ -53,15 +59,17 @@ pub struct About {
 #[serde(rename_all = "camelCase")]
 pub struct Tool {
     /// Name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// For people.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// For models: what it does, when to use it, what it costs.
     pub description: Cow<'static, str>,
     /// JSON Schema 2020-12 of the arguments; the root is an object.
     pub input_schema: serde_json::Value,
-    /// JSON Schema 2020-12 of the structured result; the root is an object, so that legacy clients take it too.
-    pub output_schema: serde_json::Value,
+    /// JSON Schema 2020-12 of the structured result, where that is known; the root is an object, so that legacy
+    /// clients take it too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<serde_json::Value>,
     /// Hints for clients.
     pub annotations: Annotations,
 }
@@ -110,15 +118,57 @@ pub struct Template {
 }
 
 /// What a tool answers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answer {
     /// `structuredContent`: one JSON object, already written as text. It is also sent as a text block,
     /// for clients that read only those (specification 2026-07-28, tools, structured content).
-    pub structured: Box<RawValue>,
+    pub structured: Option<Box<RawValue>>,
+    /// Further content, after that block.
+    pub content: Vec<Block>,
+    /// Whether what it holds says why the tool failed.
+    pub is_error: bool,
+    /// Members of `_meta`.
+    pub meta: serde_json::Map<String, serde_json::Value>,
+}
+
+impl From<Box<RawValue>> for Answer {
+    fn from(structured: Box<RawValue>) -> Self {
+        Self { structured: Some(structured), ..Self::default() }
+    }
+}
+
+/// A content block of an answer, as in MCP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum Block {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// A picture.
+    Image {
+        /// Its bytes as base64.
+        data: String,
+        /// What kind of picture.
+        mime_type: String,
+    },
+    /// Sound.
+    Audio {
+        /// Its bytes as base64.
+        data: String,
+        /// What kind of sound.
+        mime_type: String,
+    },
+    /// Anything else that comes with its bytes.
+    Resource {
+        /// What it is, and its bytes.
+        resource: Contents,
+    },
 }
 
 /// One item of `contents`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contents {
     /// URI.
@@ -131,7 +181,7 @@ pub struct Contents {
 }
 
 /// Text or bytes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Body {
     /// Text.

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use futures_util::future::BoxFuture;
 use puerto_core::def::ServerDef;
 use puerto_core::{Code, Error, Result, Retry, ServerName, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -56,8 +57,13 @@ pub enum Reach {
     /// Connect over TCP.
     Tcp(tcp::Address),
     /// It lives in this process; made anew at each start.
-    Builtin(Box<dyn Fn() -> std::result::Result<Arc<dyn Builtin>, String> + Send + Sync>),
+    Builtin(Make),
 }
+
+/// Makes a server in this process. What it has to fetch for that counts as its startup.
+pub type Make = Box<dyn Fn(&Rules) -> BoxFuture<'static, Made> + Send + Sync>;
+/// A server in this process, or why there is none.
+pub type Made = std::result::Result<Arc<dyn Builtin>, String>;
 
 /// Ways to speak MCP with a server behind a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

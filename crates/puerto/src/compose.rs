@@ -174,8 +174,9 @@ fn reach(def: &ServerDef, tenant: &puerto_core::def::TenantDef) -> Result<Reach,
         Some(Transport::Builtin) => {
             let name = def.builtin.ok_or("\"builtin\" is missing")?;
             let options = def.options.clone();
-            Ok(Reach::Builtin(Box::new(move || {
-                puerto_servers::open(name, &options, Path::new(".")).map_err(|e| e.to_string())
+            Ok(Reach::Builtin(Box::new(move |_| {
+                let opened = puerto_servers::open(name, &options, Path::new(".")).map_err(|e| e.to_string());
+                Box::pin(std::future::ready(opened))
             })))
         }
         None => Err("give one of \"command\", \"url\" and \"builtin\"".into()),

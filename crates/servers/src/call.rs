@@ -46,11 +46,11 @@ pub(crate) fn tool<A: JsonSchema, R: JsonSchema>(
 ) -> Tool {
     let description = description.into();
     Tool {
-        name,
-        title,
+        name: name.into(),
+        title: title.into(),
         description,
         input_schema: input_schema::<A>(),
-        output_schema: output_schema::<R>(),
+        output_schema: Some(output_schema::<R>()),
         annotations,
     }
 }
@@ -160,7 +160,7 @@ pub(crate) fn within(field: &str, given: Option<u64>, default: u64, max: u64) ->
 
 /// The structured answer of a tool.
 pub(crate) fn answer<R: Serialize>(result: &R) -> Result<Answer, CallError> {
-    Ok(Answer { structured: serde_json::value::to_raw_value(result).map_err(|error| unwritable(&error))? })
+    Ok(serde_json::value::to_raw_value(result).map_err(|error| unwritable(&error))?.into())
 }
 
 /// The contents of a resource that is JSON.

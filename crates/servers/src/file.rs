@@ -260,7 +260,7 @@ impl Builtin for Files {
         let access = if self.writable { "can be read and changed" } else { "can be read, not changed" };
         About {
             name: "puerto-file",
-            title: "Files",
+            title: "Files".into(),
             instructions: format!(
                 "Files below the directories that the operator serves; they {access}. {} Nothing outside can be \
                  reached, also not through links. Use search before reading many files.",

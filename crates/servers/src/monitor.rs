@@ -86,7 +86,7 @@ impl Builtin for Monitor {
     fn about(&self) -> About {
         About {
             name: "puerto-monitor",
-            title: "Machine monitor",
+            title: "Machine monitor".into(),
             instructions: "Live figures of the machine that Puerto runs on. Ask get_metrics only for the parts you \
                 need; list_processes finds what uses processor or memory. Sizes are bytes, shares are percent."
                 .into(),

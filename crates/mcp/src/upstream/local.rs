@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use crate::builtin::{Builtin, CallError};
+use crate::builtin::{Answer, Builtin, CallError};
 use crate::era::Revision;
 use crate::frame::{Frame, Parts};
 use crate::offer::{About, Can, ListKind, Offer};
@@ -99,6 +99,7 @@ impl Local {
             instructions: Some(about.instructions.into_owned()),
             can,
         });
+        offer.notices = self.server.notices();
         for kind in ListKind::ALL {
             if !has(kind) {
                 continue;
@@ -129,14 +130,7 @@ async fn answer(server: Arc<dyn Builtin>, request: Request, cancel: Cancellation
                 return Refusal::new(wire::PARSE_ERROR, "the arguments are no JSON").render(id, false);
             };
             match server.call(&name, arguments, cancel).await {
-                Ok(answer) => {
-                    let raw = answer.structured.get();
-                    let text = Value::from(raw).to_string();
-                    let members = format!(
-                        r#""content":[{{"type":"text","text":{text}}}],"structuredContent":{raw},"isError":false"#
-                    );
-                    wire::result(id, &members)
-                }
+                Ok(answer) => wire::result(id, &members(&answer)),
                 Err(CallError::Unknown) => {
                     Refusal::new(wire::INVALID_PARAMS, format!("unknown tool: {name}")).render(id, false)
                 }
@@ -156,4 +150,21 @@ async fn answer(server: Arc<dyn Builtin>, request: Request, cancel: Cancellation
         }
         other => Refusal::method(other).render(id, false),
     }
+}
+
+/// The members of a tool's result.
+fn members(answer: &Answer) -> String {
+    let structured = answer.structured.as_ref().map(|raw| raw.get());
+    let mut blocks: Vec<_> =
+        structured.iter().map(|raw| format!(r#"{{"type":"text","text":{}}}"#, Value::from(*raw))).collect();
+    blocks.extend(answer.content.iter().filter_map(|block| serde_json::to_string(block).ok()));
+    let mut members = format!(r#""content":[{}]"#, blocks.join(","));
+    if let Some(raw) = structured {
+        members.push_str(&format!(r#","structuredContent":{raw}"#));
+    }
+    members.push_str(&format!(r#","isError":{}"#, answer.is_error));
+    if !answer.meta.is_empty() {
+        members.push_str(&format!(r#","_meta":{}"#, Value::Object(answer.meta.clone())));
+    }
+    members
 }

@@ -269,7 +269,7 @@ async fn connect(
     let rules = &upstream.rules;
     match &upstream.reach {
         Reach::Builtin(make) => {
-            let server = make().map_err(|why| Error::upstream(Code::UpstreamDown, why))?;
+            let server = make(rules).await.map_err(|why| Error::upstream(Code::UpstreamDown, why))?;
             let local = Local::new(server);
             let offer = local.offer();
             Ok((Link::Local(Arc::new(local)), offer))

@@ -129,7 +129,7 @@ pub(super) fn prepare<'a>(conn: &'a Conn, sql: &str) -> Result<Statement<'a>, Fa
 pub(super) fn structured(text: Vec<u8>) -> Result<Answer, Failure> {
     let text = String::from_utf8(text).ok().and_then(|text| RawValue::from_string(text).ok());
     let structured = text.ok_or_else(|| Failure::text("the rows cannot be written as json"))?;
-    Ok(Answer { structured })
+    Ok(structured.into())
 }
 
 /// Gives every parameter its value, and says which is missing or left over.

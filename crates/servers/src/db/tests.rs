@@ -33,7 +33,7 @@ pub(super) fn world(writable: bool) -> (TempDir, Db) {
 pub(super) async fn call(db: &Db, tool: &str, arguments: &Value) -> Result<Value, CallError> {
     let arguments = RawValue::from_string(arguments.to_string()).unwrap();
     let answer = db.call(tool, &arguments, CancellationToken::new()).await?;
-    let value = serde_json::from_str(answer.structured.get()).unwrap();
+    let value = serde_json::from_str(answer.structured.unwrap().get()).unwrap();
     crate::tests::conforms(db, tool, &value);
     Ok(value)
 }
@@ -351,7 +351,7 @@ async fn a_new_database_can_be_read_at_once() {
 #[tokio::test]
 async fn without_writable_nothing_that_changes_exists() {
     let (_dir, db) = world(false);
-    let names: Vec<&str> = db.tools().iter().map(|tool| tool.name).collect();
+    let names: Vec<String> = db.tools().iter().map(|tool| tool.name.clone().into_owned()).collect();
     assert_eq!(names, ["query", "schema", "list_tables"]);
     for tool in ["insert", "execute"] {
         let result = call(&db, tool, &json!({ "sql": "DELETE FROM customers" })).await;

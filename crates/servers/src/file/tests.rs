@@ -39,7 +39,7 @@ fn server(dir: &TempDir, writable: bool) -> Files {
 async fn call(server: &Files, tool: &str, arguments: &Value) -> Result<Value, CallError> {
     let arguments = RawValue::from_string(arguments.to_string()).unwrap();
     let answer = server.call(tool, &arguments, CancellationToken::new()).await?;
-    let value = serde_json::from_str(answer.structured.get()).unwrap();
+    let value = serde_json::from_str(answer.structured.unwrap().get()).unwrap();
     crate::tests::conforms(server, tool, &value);
     Ok(value)
 }
@@ -296,7 +296,7 @@ async fn moving_and_deleting_ask_before_they_destroy() {
 async fn without_writable_the_changing_tools_do_not_exist() {
     let dir = world();
     let files = server(&dir, false);
-    let names: Vec<&str> = files.tools().iter().map(|tool| tool.name).collect();
+    let names: Vec<String> = files.tools().iter().map(|tool| tool.name.clone().into_owned()).collect();
     assert_eq!(names, ["read", "list", "stat", "search"]);
     for tool in ["write", "append", "move", "delete"] {
         let result = call(&files, tool, &json!({ "path": "a.txt", "content": "" })).await;
@@ -308,7 +308,7 @@ async fn without_writable_the_changing_tools_do_not_exist() {
             tool.annotations.destructive_hint,
             tool.annotations.idempotent_hint,
         );
-        let expected = match tool.name {
+        let expected = match &*tool.name {
             "write" => (false, true, true),
             "append" => (false, false, false),
             "move" | "delete" => (false, true, false),

@@ -7,7 +7,7 @@ use super::*;
 async fn call(server: &Monitor, tool: &str, arguments: &Value) -> Result<Value, CallError> {
     let arguments = RawValue::from_string(arguments.to_string()).unwrap();
     let answer = server.call(tool, &arguments, CancellationToken::new()).await?;
-    let value = serde_json::from_str(answer.structured.get()).unwrap();
+    let value = serde_json::from_str(answer.structured.unwrap().get()).unwrap();
     crate::tests::conforms(server, tool, &value);
     Ok(value)
 }
