@@ -127,6 +127,8 @@ pub enum Transport {
     Tcp,
     /// A WebSocket, one message a frame.
     Websocket,
+    /// An HTTP API, by its OpenAPI document: each of its operations becomes a tool.
+    Openapi,
     /// A server inside this process.
     Builtin,
 }
@@ -149,6 +151,7 @@ impl Transport {
             Transport::Sse => "sse",
             Transport::Tcp => "tcp",
             Transport::Websocket => "websocket",
+            Transport::Openapi => "openapi",
             Transport::Builtin => "builtin",
         }
     }
@@ -218,7 +221,7 @@ pub struct ServerDef {
     /// A label for people and lists, such as `database`.
     #[serde(rename = "type", default)]
     pub label: Option<String>,
-    /// How to reach it. Left out, it follows from `command`, `url` or `builtin`; behind an `http` address
+    /// How to reach it. Left out, it follows from `command`, `url`, `builtin` or `file`; behind an `http` address
     /// Streamable HTTP is tried first, then HTTP+SSE.
     #[serde(default)]
     pub transport: Option<Transport>,
@@ -240,12 +243,33 @@ pub struct ServerDef {
     /// Its environment, beside the tenant's (`stdio`).
     #[serde(default)]
     pub env: BTreeMap<String, Secret>,
-    /// Its address (`http`, `sse`, `websocket`: `ws://host/path`, `tcp`: `tcp://host:port`).
+    /// Its address (`http`, `sse`, `websocket`: `ws://host/path`, `tcp`: `tcp://host:port`), or where its OpenAPI
+    /// document is (`openapi`).
     #[serde(default)]
     pub url: Option<String>,
-    /// Headers on every request to it (`http`, `sse`, `websocket`).
+    /// Headers on every request to it (`http`, `sse`, `websocket`, `openapi`).
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
+    /// The file that holds its OpenAPI document, JSON or YAML (`openapi`).
+    #[serde(default)]
+    pub file: Option<String>,
+    /// Where the API is, in place of what the document says (`openapi`).
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// Which operations of the document become tools; all where left out (`openapi`).
+    #[serde(default)]
+    pub operations: OperationsDef,
+    /// Credentials for the API (`openapi`).
+    #[serde(default)]
+    pub auth: AuthDef,
+    /// Pages of one answer that are fetched and joined, 1 where left out (`openapi`).
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 100))]
+    pub pages: Option<u32>,
+    /// Largest answer of the API in bytes, 1 MiB where left out (`openapi`).
+    #[serde(default)]
+    #[schemars(range(min = 1024, max = 268435456))]
+    pub max_response_bytes: Option<u32>,
     /// Shown to the server before anything else (`tcp`).
     #[serde(default)]
     pub token: Option<Secret>,
@@ -298,10 +322,11 @@ fn yes() -> bool {
 impl ServerDef {
     /// The transport, given or following from the other keys.
     pub fn transport(&self) -> Option<Transport> {
-        self.transport.or(match (&self.builtin, &self.command, &self.url) {
-            (Some(_), None, None) => Some(Transport::Builtin),
-            (None, Some(_), None) => Some(Transport::Stdio),
-            (None, None, Some(url)) => Some(Transport::of_url(url)),
+        self.transport.or(match (&self.builtin, &self.command, &self.url, &self.file) {
+            (Some(_), None, None, None) => Some(Transport::Builtin),
+            (None, Some(_), None, None) => Some(Transport::Stdio),
+            (None, None, Some(url), None) => Some(Transport::of_url(url)),
+            (None, None, None, Some(_)) => Some(Transport::Openapi),
             _ => None,
         })
     }
@@ -338,6 +363,55 @@ pub struct LimitsDef {
     #[serde(default)]
     #[schemars(range(min = 1, max = 1048576))]
     pub processes: Option<u32>,
+}
+
+/// Which operations of an OpenAPI document become tools. A pattern is `GET /pets/*` (a method, `*` for any, and
+/// a path, which may be left out), `tag:pets`, or an operation's id such as `pets.*`; `*` stands for any text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OperationsDef {
+    /// Only these; all where it is empty.
+    pub include: Vec<String>,
+    /// None of these, even where they are included.
+    pub exclude: Vec<String>,
+}
+
+/// Credentials for an HTTP API. They go to the API's own origin and nowhere else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthDef {
+    /// A token, sent as `Authorization: Bearer …`.
+    pub bearer: Option<Secret>,
+    /// A user and a password, sent as `Authorization: Basic …`.
+    pub basic: Option<BasicDef>,
+    /// Headers by name, such as an API key.
+    pub header: BTreeMap<String, Secret>,
+    /// Parameters of the query by name, such as an API key.
+    pub query: BTreeMap<String, Secret>,
+}
+
+impl AuthDef {
+    /// Whether it holds no credential.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A user and a password.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicDef {
+    /// The user.
+    pub username: Secret,
+    /// The password.
+    #[serde(default = "BasicDef::empty")]
+    pub password: Secret,
+}
+
+impl BasicDef {
+    fn empty() -> Secret {
+        Secret::new("")
+    }
 }
 
 /// Options of the built-in servers; each server reads its own and refuses the others'.

@@ -15,6 +15,7 @@ use puerto_mcp::upstream::pool::Connector;
 use puerto_mcp::upstream::stdio::Program;
 use puerto_mcp::upstream::tcp::Address;
 use puerto_mcp::upstream::{Over, Reach, Rules};
+use puerto_servers::openapi;
 use puerto_store::{Scope, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -45,6 +46,9 @@ const INHERITED: &[&str] = &[
     "XDG_DATA_HOME",
     "XDG_RUNTIME_DIR",
 ];
+
+/// Largest answer of an HTTP API where its server says nothing: a model reads no more, and tables of data fit.
+const RESPONSE_MAX: u32 = 1024 * 1024;
 
 /// Setting a timer wakes the thread that waits for the network, unless an earlier one is set. One is always
 /// set for so soon that the limits of calls never do: measured, that was a wake-up for every call.
@@ -179,8 +183,33 @@ fn reach(def: &ServerDef, tenant: &puerto_core::def::TenantDef) -> Result<Reach,
                 Box::pin(std::future::ready(opened))
             })))
         }
-        None => Err("give one of \"command\", \"url\" and \"builtin\"".into()),
+        Some(Transport::Openapi) => {
+            let settings = api(def)?;
+            Ok(Reach::Builtin(Box::new(move |rules| {
+                let mut settings = settings.clone();
+                settings.response_max = settings.response_max.min(rules.message_max);
+                Box::pin(openapi::open(settings, rules.connector.clone()))
+            })))
+        }
+        None => Err("give one of \"command\", \"url\", \"builtin\" and \"file\"".into()),
     }
+}
+
+/// What a definition says of an HTTP API.
+pub(crate) fn api(def: &ServerDef) -> Result<openapi::Settings, String> {
+    let source = match &def.file {
+        Some(file) => openapi::Source::File(file.into()),
+        None => openapi::Source::Url(address(def)?),
+    };
+    Ok(openapi::Settings {
+        source,
+        base_url: def.base_url.clone(),
+        operations: def.operations.clone(),
+        headers: def.headers.clone(),
+        auth: def.auth.clone(),
+        pages: def.pages.unwrap_or(1),
+        response_max: def.max_response_bytes.unwrap_or(RESPONSE_MAX) as usize,
+    })
 }
 
 fn address(def: &ServerDef) -> Result<Uri, String> {

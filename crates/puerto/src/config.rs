@@ -10,6 +10,7 @@ mod expand;
 pub(crate) mod json;
 mod known;
 mod locate;
+mod openapi;
 pub(crate) mod problem;
 mod schema;
 mod server;

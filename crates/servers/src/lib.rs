@@ -1,4 +1,5 @@
-//! The MCP servers that Puerto brings along: `monitor`, `file` and `db`.
+//! The MCP servers that Puerto brings along: `monitor`, `file` and `db`, and any HTTP API that an OpenAPI
+//! document describes.
 //!
 //! Each implements [`Builtin`]: definitions once, calls by name. They know neither the hub nor the
 //! wire, so the same code runs inside the hub and as a stand-alone sidecar.
@@ -7,6 +8,7 @@ mod call;
 mod db;
 mod file;
 mod monitor;
+pub mod openapi;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -65,6 +65,7 @@ pub(crate) async fn run(given: &ConfigArg, json: bool) -> ExitCode {
                 let about = format!("server {id}:{name}");
                 program(&about, tenant, server, &mut findings);
                 roots(&about, server, &mut findings);
+                document(&about, server, &mut findings);
             }
         }
         store(def.store.url.reveal(), &mut findings);
@@ -185,6 +186,20 @@ fn roots(about: &str, server: &ServerDef, findings: &mut Findings) {
     for root in server.options.roots.iter().filter(|root| server.enabled && !Path::new(root).is_dir()) {
         let text = format!("its directory {} does not exist", harmless(root));
         findings.bad(Level::Problem, about, text, "make it, or change \"roots\"; relative paths start here");
+    }
+}
+
+/// Whether tools can be made of a server's OpenAPI document, where that is a file.
+fn document(about: &str, server: &ServerDef, findings: &mut Findings) {
+    let Some(file) = server.file.as_deref().filter(|_| server.enabled) else { return };
+    let read = |settings| puerto_servers::openapi::read_file(Path::new(file), &settings);
+    match crate::compose::api(server).and_then(read) {
+        Ok(api) => {
+            findings.ok(about, format!("{} tools for {}", api.tools().len(), harmless(&api.address())));
+        }
+        Err(why) => {
+            findings.bad(Level::Problem, about, harmless(&why), "mend the document, or change \"file\"");
+        }
     }
 }
 

@@ -12,6 +12,9 @@ pub(crate) fn noun(definition: &str) -> &str {
         "OverrideDef" => "an override",
         "ProfileDef" => "a profile",
         "OptionsDef" => "options",
+        "OperationsDef" => "operations",
+        "AuthDef" => "auth",
+        "BasicDef" => "basic",
         "GatewayDef" => "gateway",
         "OrchestratorDef" => "orchestrator",
         "LoggingDef" => "logging",
@@ -35,9 +38,27 @@ pub(crate) fn foreign_key(definition: &str, key: &str) -> Option<&'static str> {
         ("OverrideDef", "rename" | "alias") => "did you mean \"name\"?",
         ("OverrideDef", "annotate" | "hints") => "did you mean \"annotations\"?",
         ("ServerDef", "cmd" | "program" | "executable") => "did you mean \"command\"?",
-        ("ServerDef", "serverUrl" | "httpUrl" | "baseUrl" | "endpoint" | "address") => {
-            "did you mean \"url\"?"
+        ("ServerDef", "serverUrl" | "httpUrl" | "endpoint" | "address") => "did you mean \"url\"?",
+        ("ServerDef", "baseUrl") => "did you mean \"url\"? The place of an API is its \"base_url\"",
+        ("ServerDef", "spec" | "document" | "openapi" | "spec_url" | "schema") => {
+            "did you mean \"file\"? A document behind an address is \"url\" with \"transport\": \"openapi\""
         }
+        ("ServerDef", "include" | "exclude" | "tags" | "filter" | "routes") => {
+            "it belongs in \"operations\": { \"include\": [\"GET *\", \"tag:pets\"], \"exclude\": [] }"
+        }
+        ("OperationsDef", "tags" | "methods" | "paths" | "ids") => {
+            "write patterns: \"include\": [\"GET /pets/*\", \"tag:pets\", \"pets.*\"]"
+        }
+        ("OperationsDef", "only" | "allow") => "did you mean \"include\"?",
+        ("OperationsDef", "deny" | "except" | "without") => "did you mean \"exclude\"?",
+        ("AuthDef", "token") => "did you mean \"bearer\"?",
+        ("AuthDef", "username" | "password") => {
+            "it belongs in \"basic\": { \"username\": …, \"password\": … }"
+        }
+        ("AuthDef", "api_key" | "apiKey" | "key" | "name" | "value") => {
+            "write a key with its name: \"header\": { \"X-Api-Key\": \"${KEY}\" }, or \"query\": { … }"
+        }
+        ("BasicDef", "user") => "did you mean \"username\"?",
         ("ServerDef", "environment") => "did you mean \"env\"?",
         ("ServerDef", "workingDirectory" | "dir" | "directory") => "did you mean \"cwd\"?",
         ("ServerDef", "timeout" | "timeoutMs" | "requestTimeout") => {
@@ -46,7 +67,7 @@ pub(crate) fn foreign_key(definition: &str, key: &str) -> Option<&'static str> {
         ("ServerDef", "disabled") => "did you mean \"enabled\": false?",
         ("ServerDef", "roots" | "init" | "writable" | "root") => "it belongs in \"options\": { … }",
         ("ServerDef", "description") => "it belongs in \"metadata\": { … }",
-        ("ServerDef", "token" | "auth" | "bearer") => {
+        ("ServerDef", "token" | "bearer") => {
             "write it as a header: \"headers\": { \"Authorization\": \"Bearer ${TOKEN}\" }"
         }
         ("ServerDef", "autoApprove" | "alwaysAllow" | "gallery" | "trust") => {
@@ -64,9 +85,8 @@ pub(crate) fn foreign_key(definition: &str, key: &str) -> Option<&'static str> {
 /// What to say about a value that is not understood here.
 pub(crate) fn foreign_value(definition: &str, value: &str) -> Option<&'static str> {
     Some(match (definition, value) {
-        ("Transport", "sse" | "tcp" | "websocket" | "ws" | "openapi") => {
-            "this transport comes in a later version of Puerto"
-        }
+        ("Transport", "ws") => "did you mean \"websocket\"?",
+        ("Transport", "swagger" | "rest" | "api" | "oas") => "did you mean \"openapi\"?",
         ("Transport", "streamable-http" | "streamable_http" | "streamableHttp" | "https") => {
             "did you mean \"http\"?"
         }

@@ -6,32 +6,38 @@ use puerto_core::def::Transport;
 
 use super::check::{later_database, scheme, sqlite_file, word};
 use super::json::{Member, Node, Value};
-use super::known;
 use super::problem::{Path, Problem, Report};
+use super::{known, openapi};
 
 /// The keys that say how a server is reached.
-const WAYS: [&str; 3] = ["command", "url", "builtin"];
+const WAYS: [&str; 4] = ["command", "url", "builtin", "file"];
 
-/// The transports, each with the key that it goes with.
-const TRANSPORTS: [(&str, &str); 6] = [
-    ("stdio", "command"),
-    ("http", "url"),
-    ("sse", "url"),
-    ("tcp", "url"),
-    ("websocket", "url"),
-    ("builtin", "builtin"),
+/// The transports, each with the keys of which one goes with it.
+const TRANSPORTS: [(&str, &[&str]); 7] = [
+    ("stdio", &["command"]),
+    ("http", &["url"]),
+    ("sse", &["url"]),
+    ("tcp", &["url"]),
+    ("websocket", &["url"]),
+    ("openapi", &["url", "file"]),
+    ("builtin", &["builtin"]),
 ];
 
 /// Keys that mean something for some transports only.
-const ONLY: [(&str, &[&str]); 9] = [
+const ONLY: [(&str, &[&str]); 14] = [
     ("args", &["stdio"]),
     ("cwd", &["stdio"]),
     ("env", &["stdio"]),
     ("idle_timeout", &["stdio"]),
     ("max_lifetime", &["stdio"]),
     ("limits", &["stdio"]),
-    ("headers", &["http", "sse", "websocket"]),
+    ("headers", &["http", "sse", "websocket", "openapi"]),
     ("token", &["tcp"]),
+    ("base_url", &["openapi"]),
+    ("operations", &["openapi"]),
+    ("auth", &["openapi"]),
+    ("pages", &["openapi"]),
+    ("max_response_bytes", &["openapi"]),
     ("options", &["builtin"]),
 ];
 
@@ -64,11 +70,18 @@ pub(crate) fn check(member: &Member, path: &Path<'_>, report: &mut Report<'_>) {
             };
             let problem =
                 Problem::error(format!("{key:?} means nothing for a server reached by {transport}"));
-            let help = format!("it belongs to {} servers; leave it out", owners.join(", "));
+            let help = match key {
+                "auth" => {
+                    "write it as a header: \"headers\": { \"Authorization\": \"Bearer ${TOKEN}\" }".into()
+                }
+                _ => format!("it belongs to {} servers; leave it out", owners.join(", ")),
+            };
             report.add(other.key_span, &Path::Key(path, key), problem.help(help));
         }
-        if transport == "builtin" {
-            options(member, path, report);
+        match transport {
+            "builtin" => options(member, path, report),
+            "openapi" => openapi::check(node, path, report),
+            _ => {}
         }
         if let Some(url) = node.get("url") {
             self::url(url, transport, &Path::Key(path, "url"), report);
@@ -111,9 +124,9 @@ fn transport<'a>(member: &'a Member, path: &Path<'_>, report: &mut Report<'_>) -
         (Some(named), given) => {
             // Another word is told of by the schema, with what it may be.
             let transport = word(Some(named), &TRANSPORTS.map(|(transport, _)| transport))?;
-            let (_, key) = TRANSPORTS.into_iter().find(|(name, _)| *name == transport)?;
+            let (_, keys) = TRANSPORTS.into_iter().find(|(name, _)| *name == transport)?;
             match given {
-                Some(other) if *other != key => {
+                Some(other) if !keys.contains(other) => {
                     let problem =
                         Problem::error(format!("transport {transport:?} does not go with {other:?}"));
                     let help = format!(
@@ -125,8 +138,10 @@ fn transport<'a>(member: &'a Member, path: &Path<'_>, report: &mut Report<'_>) -
                 }
                 None if node.members().iter().any(|m| means_a_way(&m.key)) => None,
                 None => {
+                    let keys: Vec<_> = keys.iter().map(|key| format!("{key:?}")).collect();
+                    let keys = keys.join(" or ");
                     let problem =
-                        Problem::error(format!("a server reached by {transport} needs the key {key:?}"));
+                        Problem::error(format!("a server reached by {transport} needs the key {keys}"));
                     report.add(member.key_span, path, problem.help(format!("add {}", example(transport))));
                     None
                 }
@@ -141,6 +156,7 @@ fn follows(node: &Node, way: &str) -> &'static str {
     match way {
         "command" => "stdio",
         "builtin" => "builtin",
+        "file" => "openapi",
         _ => Transport::of_url(node.get("url").and_then(Node::text).unwrap_or_default()).name(),
     }
 }
@@ -158,6 +174,9 @@ fn example(transport: &str) -> &'static str {
         "sse" => "its address, as in \"url\": \"https://example.com/sse\"",
         "tcp" => "its address, as in \"url\": \"tcp://127.0.0.1:7001\"",
         "websocket" => "its address, as in \"url\": \"wss://example.com/mcp\"",
+        "openapi" => {
+            "where its document is, as in \"url\": \"https://example.com/openapi.json\" or \"file\": \"openapi.yaml\""
+        }
         _ => "\"builtin\": \"monitor\", \"file\" or \"db\"",
     }
 }
@@ -231,7 +250,7 @@ fn shape(transport: &str) -> (&'static [&'static str], &'static str) {
     }
 }
 
-fn url(node: &Node, transport: &str, path: &Path<'_>, report: &mut Report<'_>) {
+pub(super) fn url(node: &Node, transport: &str, path: &Path<'_>, report: &mut Report<'_>) {
     let Some(given) = node.text() else { return };
     let (schemes, wants) = shape(transport);
     let lower = given.to_ascii_lowercase();
@@ -254,14 +273,28 @@ fn url(node: &Node, transport: &str, path: &Path<'_>, report: &mut Report<'_>) {
             let problem = Problem::error("an address holds no user and no password");
             let help = match transport {
                 "tcp" => "give the server's token: \"token\": \"${TOKEN}\"",
+                "openapi" => {
+                    "write \"auth\": { \"basic\": { \"username\": \"…\", \"password\": \"${PASSWORD}\" } }"
+                }
                 _ => "write them as a header: \"headers\": { \"Authorization\": \"Basic ${TOKEN}\" }",
             };
             report.add(node.span, path, problem.help(help));
         }
         Ok(uri) if transport == "tcp" && uri.port_u16().is_none() => malformed(report),
+        Ok(uri) if transport == "http" && is_document(uri.path()) => {
+            let problem = Problem::warning("this looks like an OpenAPI document and not like an MCP server");
+            let help = "to make tools of it, add \"transport\": \"openapi\"";
+            report.add(node.span, path, problem.help(help));
+        }
         Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => {}
         _ => malformed(report),
     }
+}
+
+/// Whether a path ends like that of an OpenAPI document.
+fn is_document(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    ["openapi.json", "openapi.yaml", "openapi.yml", "swagger.json", "swagger.yaml"].contains(&name)
 }
 
 fn command(server: &Node, node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
@@ -294,7 +327,7 @@ pub(crate) fn env(env: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn headers(headers: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+pub(super) fn headers(headers: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     for member in headers.members() {
         let path = Path::Key(path, &member.key);
         let lower = member.key.to_ascii_lowercase();
