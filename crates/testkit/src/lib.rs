@@ -10,7 +10,7 @@ pub mod play;
 pub mod process;
 
 pub use hub::{Hub, Session};
-pub use peers::{Fixture, hostile, odd, peer, root, scripted, scripted_http};
+pub use peers::{Fixture, hostile, odd, peer, pets, root, scripted, scripted_http};
 
 use std::time::Duration;
 

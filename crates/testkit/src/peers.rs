@@ -98,3 +98,12 @@ pub fn scripted_http(era: &str) -> (Process, Value) {
     let url = line.strip_prefix("listening ").unwrap_or_else(|| panic!("no address in {line:?}"));
     (process, json!({"url": url}))
 }
+
+/// The small HTTP API on a framework of others; answers its origin too. Its document is at `/schema`.
+pub fn pets() -> (Process, String) {
+    let process = Process::start(Command::new(root().join("peers/run")).arg("pets"));
+    let line = process.line();
+    let origin =
+        line.strip_prefix("listening ").unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+    (process, origin)
+}

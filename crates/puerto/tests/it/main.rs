@@ -12,6 +12,7 @@ mod hostile;
 mod lifecycle;
 mod openapi;
 mod overrides;
+mod openapi_tools;
 mod reload;
 mod rest;
 mod search;

@@ -58,6 +58,7 @@ fn every_client_reaches_every_kind_of_server() {
             "tcp": {"url": tcp, "token": "s3cret"},
             "socket": {"url": format!("ws://{}/ws/mcp/default/monitor", far.address)},
             "inside": {"builtin": "monitor"},
+            "api": {"file": root().join("api/openapi.json"), "base_url": format!("http://{}", far.address)},
         }),
     );
     let calls = [
@@ -69,6 +70,7 @@ fn every_client_reaches_every_kind_of_server() {
         ("tcp__get_uptime", "{}", "uptime_seconds"),
         ("socket__get_uptime", "{}", "uptime_seconds"),
         ("inside__get_uptime", "{}", "uptime_seconds"),
+        ("api__server_read", r#"{"tenant":"default","server":"monitor"}"#, "ready"),
     ];
     let address = &hub.address;
     let (http, sse, socket) =
