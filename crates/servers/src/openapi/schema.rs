@@ -2,7 +2,7 @@
 //! lead to; what contains itself is kept under `$defs`, and so is everything where the schema would grow
 //! too large otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Map, Value, json};
 
@@ -11,8 +11,10 @@ use super::keyword::{FORMATS, Keyword, keyword, kind_of, or_null, size};
 
 /// Largest schema whose references are replaced, in bytes. Above it each part stands once, under `$defs`.
 const INLINE_MAX: usize = 16 * 1024;
-/// Largest schema of one tool. What lies beyond is left open.
-pub(super) const SCHEMA_MAX: usize = 64 * 1024;
+/// Largest schema of one tool's arguments. What lies beyond is left open.
+pub(super) const SCHEMA_MAX: usize = 32 * 1024;
+/// Largest schema of an answer: it only helps to read what comes anyway, and a larger one is left out.
+const ANSWER_MAX: usize = 8 * 1024;
 /// Levels of a schema.
 const DEPTH_MAX: usize = 40;
 /// Parts (`allOf`) that are looked at to tell what a schema describes; they can be joined in each other without end.
@@ -47,7 +49,7 @@ pub(super) struct Converter<'d> {
     names: BTreeMap<String, String>,
     /// How often each of them was wanted.
     wanted: BTreeMap<String, usize>,
-    waiting: Vec<String>,
+    waiting: VecDeque<String>,
     /// What could not be followed.
     pub(super) notices: Vec<String>,
 }
@@ -59,7 +61,11 @@ pub(super) fn build(
     make: impl Fn(&mut Converter<'_>) -> Map<String, Value>,
 ) -> (Map<String, Value>, bool, Vec<String>) {
     let mut last = None;
-    for (inlines, left) in [(true, INLINE_MAX), (false, SCHEMA_MAX)] {
+    let room = match way {
+        Way::Input => [INLINE_MAX, SCHEMA_MAX],
+        Way::Output => [ANSWER_MAX; 2],
+    };
+    for (inlines, left) in [true, false].into_iter().zip(room) {
         let mut converter = Converter {
             document,
             way,
@@ -70,7 +76,7 @@ pub(super) fn build(
             depth: 0,
             names: BTreeMap::new(),
             wanted: BTreeMap::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             notices: Vec::new(),
         };
         let mut schema = make(&mut converter);
@@ -172,14 +178,14 @@ impl Converter<'_> {
         }
         self.wanted.insert(name.clone(), 1);
         self.names.insert(reference.into(), name.clone());
-        self.waiting.push(reference.into());
+        self.waiting.push_back(reference.into());
         name
     }
 
     /// Adds `$defs` with everything that is referred to.
     fn define(&mut self, schema: &mut Map<String, Value>) {
         let mut defs = Map::new();
-        while let Some(reference) = self.waiting.pop() {
+        while let Some(reference) = self.waiting.pop_front() {
             let document = self.document;
             let Ok(target) = document.at(&reference) else { continue };
             self.stack = vec![reference.clone()];
