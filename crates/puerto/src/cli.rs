@@ -143,7 +143,7 @@ pub(crate) struct Add {
     /// Its program and arguments
     #[arg(value_name = "COMMAND", last = true)]
     pub(crate) command: Vec<String>,
-    /// stdio, http, sse, websocket or tcp [default: follows from what is given]
+    /// stdio, http, sse, websocket, tcp or openapi [default: follows from what is given]
     #[arg(long, short = 't')]
     pub(crate) transport: Option<String>,
     /// Variable for its process; "${NAME}" refers to Puerto's own environment

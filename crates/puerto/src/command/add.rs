@@ -93,7 +93,7 @@ fn draft(args: &Add) -> Done<Draft> {
     if let Some(given) = &args.transport {
         let known = transport(given).ok_or_else(|| {
             let problem = Problem::error("this transport is not known");
-            problem.expected(format!("{given:?}"), "stdio, http, sse, websocket or tcp")
+            problem.expected(format!("{given:?}"), "stdio, http, sse, websocket, tcp or openapi")
         })?;
         if known != follows {
             draft.transport = Some(known);
@@ -112,6 +112,7 @@ pub(super) fn transport(word: &str) -> Option<&'static str> {
         "sse" => Some("sse"),
         "ws" | "wss" | "websocket" => Some("websocket"),
         "tcp" => Some("tcp"),
+        "openapi" => Some("openapi"),
         _ => None,
     }
 }

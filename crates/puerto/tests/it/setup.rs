@@ -185,7 +185,7 @@ fn one_server_is_added() {
         ---
         error: server name "bad name" is not valid: use 1 to 64 of a-z, A-Z, 0-9, '-' and '_', and start with a letter or a digit
         ---
-        error: this transport is not known: found "grpc", expected stdio, http, sse, websocket or tcp
+        error: this transport is not known: found "grpc", expected stdio, http, sse, websocket, tcp or openapi
         ---
         error: an address holds no user and no password
           --> config/servers.json:20:25
@@ -345,6 +345,7 @@ fn every_client_gets_an_entry() {
     .assert_eq(&all);
     // A variable that a server lacks is no reason to refuse.
     place.run(&["add", "web", "https://example.com/mcp", "-H", "X-Key: ${KEY}"]).good();
+    place.run(&["add", "api", "-t", "openapi", "https://example.com/openapi.json"]).good();
     let said = place.run(&["export", "--client", "cursor", "--tenant", "team", "--name", "hub"]);
     assert!(said.out.contains("\"hub\": { \"url\": \"http://127.0.0.1:8080/mcp/team\" }"), "{said:?}");
 }
