@@ -1,5 +1,7 @@
 //! HTTP APIs as servers: their OpenAPI documents become tools, and calls of the tools become requests.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use puerto_testkit::play::{play, reply};
@@ -183,6 +185,52 @@ fn hostile_answers_harm_only_their_own_call() {
     }
     assert!(stolen.lock().unwrap().is_empty(), "{stolen:?}");
     assert_eq!(hub.get("/api/servers").json()["servers"]["default:api"], "ready");
+}
+
+/// An API that answers nothing; tells when it was asked, and when it was left.
+fn silent() -> (String, Arc<Mutex<Vec<&'static str>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let told = seen.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream);
+            let mut line = String::new();
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                line.clear();
+            }
+            told.lock().unwrap().push("asked");
+            let _ = reader.read_to_end(&mut Vec::new());
+            told.lock().unwrap().push("left");
+        }
+    });
+    (origin, seen)
+}
+
+#[test]
+fn whoever_leaves_ends_the_request_too() {
+    let (origin, seen) = silent();
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = dir.path().join("hangs.json");
+    std::fs::write(&file, gets(&["hangs"]).to_string()).unwrap();
+    let hub = Hub::with_servers(PUERTO, &json!({"api": {"file": file, "base_url": origin}}));
+    let (text, name) =
+        puerto_testkit::hub::modern_text("tools/call", json!({"name": "hangs", "arguments": {}}));
+    let mut client = TcpStream::connect(&hub.address).unwrap();
+    write!(
+        client,
+        "POST /mcp/default/api HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
+         MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {}\r\nContent-Length: {}\r\n\r\n{text}",
+        hub.address,
+        name.unwrap(),
+        text.len()
+    )
+    .unwrap();
+    let is = |events: &[&str]| (*seen.lock().unwrap() == events).then_some(());
+    wait_until("the API is asked", || is(&["asked"]));
+    drop(client);
+    wait_until("the API is left", || is(&["asked", "left"]));
 }
 
 #[test]
