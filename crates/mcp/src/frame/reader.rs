@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
+use serde_json::value::RawValue;
 
 use crate::frame::Frame;
 use crate::scan::{DEPTH_MAX, Fault, Skip, Span, scalar_end, string_end, unquoted};
@@ -21,6 +22,9 @@ pub struct Reader {
     next: Next,
     member: Member,
     version: bool,
+    /// Members that were there, though they may have left no span.
+    id: bool,
+    params: bool,
     skip: Skip,
     escaped: bool,
     /// The beginning of a key, or of a value that is looked at, where a piece ended in it.
@@ -250,13 +254,16 @@ impl Reader {
     /// Begins a value.
     fn begin(&mut self, piece: &[u8], at: usize, byte: u8) -> Option<usize> {
         if let Is::Object(place) = self.member.kind {
-            let global = self.global(at);
-            let whole = self.whole(place);
-            if whole.is_some() {
+            let twice = match place {
+                Place::Params => std::mem::replace(&mut self.params, true),
+                _ => self.whole(place).is_some(),
+            };
+            if twice {
                 return self.fail(at, "a member stands twice");
             }
             if byte == b'{' {
-                *whole = Span { start: global, end: global + 1 };
+                let global = self.global(at);
+                *self.whole(place) = Span { start: global, end: global + 1 };
                 self.place = place;
                 self.next = Next::First;
                 return Some(at + 1);
@@ -340,9 +347,15 @@ impl Reader {
                 _ => Err("\"jsonrpc\" must be \"2.0\""),
             };
         }
+        if std::mem::replace(&mut self.id, true) {
+            return Err("a member stands twice");
+        }
         match raw {
             b"null" => Ok(()),
-            [b'"' | b'-' | b'0'..=b'9', ..] => once(&mut self.frame.id, span),
+            _ if is_id(raw) => {
+                self.frame.id = span;
+                Ok(())
+            }
             _ => Err("\"id\" must be a string or a number"),
         }
     }
@@ -375,6 +388,17 @@ fn joined<'a>(cut: &mut Vec<u8>, end: &'a [u8]) -> Cow<'a, [u8]> {
     let mut whole = std::mem::take(cut);
     whole.extend_from_slice(end);
     Cow::Owned(whole)
+}
+
+/// Whether a value is a string or a number. It comes back in answers of ours, so it is looked at more closely than
+/// what is passed on.
+fn is_id(raw: &[u8]) -> bool {
+    match raw {
+        [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => true,
+        [b'"', text @ .., b'"'] if text.iter().all(|b| matches!(b, b' '..=b'~') && *b != b'\\') => true,
+        [b'"' | b'-' | b'0'..=b'9', ..] => serde_json::from_slice::<&RawValue>(raw).is_ok(),
+        _ => false,
+    }
 }
 
 /// Two members of one name let two readers see two messages, so they are refused where we read them.

@@ -28,6 +28,9 @@ fn refuses_what_two_readers_could_read_differently() {
         r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{},"_meta":null}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"id":null,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":null,"id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[1],"params":{"name":"a"}}"#,
         r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
         r#"{"id":1,"method":"ping"}"#,
         r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
@@ -37,6 +40,19 @@ fn refuses_what_two_readers_could_read_differently() {
         "",
     ] {
         assert!(Frame::parse(Bytes::copy_from_slice(bad.as_bytes())).is_err(), "{bad}");
+    }
+}
+
+/// It comes back in answers, so it must be JSON, though what is passed on is not looked at so closely.
+#[test]
+fn an_id_is_a_string_or_a_number() {
+    for id in ["1\"x\":2", "01", "1e", "-", "\"\\x\"", "\"a\nb\"", "true", "[1]"] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+        assert!(Frame::parse(text.into()).is_err(), "{id}");
+    }
+    for id in ["1", "0", "-1.5e3", "\"\"", "\"a b\"", "\"\\u00e9é\""] {
+        let frame = parse(&format!(r#"{{"jsonrpc":"2.0","id":{id} ,"method":"ping"}}"#));
+        assert_eq!(*frame.raw(frame.id), *id.as_bytes());
     }
 }
 
