@@ -35,13 +35,23 @@ pub struct Decoder {
     /// The event's name was that of one which has ended.
     ended: bool,
     name: Vec<u8>,
+    /// The id of the event under way, which counts once that has ended.
+    id: Vec<u8>,
     last_id: Vec<u8>,
-    retry: Vec<u8>,
+    retry: Option<Duration>,
+    /// The value of a field beside the data, as far as it is kept, and whether that is all of it.
+    value: Vec<u8>,
+    cut: bool,
 }
+
+/// What may stand before the first line.
+const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Where in a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Place {
+    /// At the beginning of the stream, behind so many bytes of a mark of byte order.
+    Mark(usize),
     /// At its beginning.
     Start,
     /// In the name of a field, of which so many bytes were read.
@@ -85,21 +95,24 @@ impl Field {
 }
 
 impl Decoder {
-    /// Longest value of a field beside the data that is kept, in bytes.
+    /// Longest value of a field beside the data that is kept, in bytes. An id or a wait that is longer is none.
     const VALUE_MAX: usize = 1024;
 
     /// With the largest event accepted, in bytes.
     pub fn new(limit: usize) -> Self {
         Self {
             chunk: Bytes::new(),
-            place: Place::Start,
+            place: Place::Mark(0),
             returned: false,
             size: 0,
             limit,
             ended: false,
             name: Vec::new(),
+            id: Vec::new(),
             last_id: Vec::new(),
-            retry: Vec::new(),
+            retry: None,
+            value: Vec::new(),
+            cut: false,
         }
     }
 
@@ -108,13 +121,15 @@ impl Decoder {
         self.chunk = chunk;
     }
 
-    /// Begins with another stream that goes on where this one broke off: what was not finished is gone.
+    /// Begins with another stream that goes on where this one broke off: what was not finished is gone, its id too,
+    /// so that the server sends it again.
     pub fn restart(&mut self) {
         self.chunk = Bytes::new();
-        self.place = Place::Start;
+        self.place = Place::Mark(0);
         self.returned = false;
         self.size = 0;
         self.ended = true;
+        self.id.clone_from(&self.last_id);
     }
 
     /// The name of the event under way, or of the one that has just ended; mostly it has none.
@@ -122,14 +137,14 @@ impl Decoder {
         &self.name
     }
 
-    /// The id that came last, for `Last-Event-ID`; empty where none did.
+    /// The id of the last event that has ended, for `Last-Event-ID`; empty where none had one.
     pub fn last_id(&self) -> &[u8] {
         &self.last_id
     }
 
     /// How long the server wants a client to wait before it comes again.
     pub fn retry(&self) -> Option<Duration> {
-        std::str::from_utf8(&self.retry).ok()?.parse().ok().map(Duration::from_millis)
+        self.retry
     }
 
     /// The next piece, or nothing where more bytes are wanted. What a stream that ends leaves unfinished is
@@ -139,10 +154,27 @@ impl Decoder {
             let paired = std::mem::take(&mut self.returned);
             match (byte, self.place) {
                 (b'\n', _) if paired => self.chunk.advance(1),
+                (_, Place::Mark(known)) => {
+                    let marked = MARK.get(known) == Some(&byte);
+                    self.chunk.advance(usize::from(marked));
+                    // Part of a mark begins a field that nobody knows.
+                    let other = if known == 0 || known == MARK.len() { Place::Start } else { Place::Other };
+                    self.place = if marked { Place::Mark(known + 1) } else { other };
+                }
+                // A field without a colon has an empty value.
+                (b'\n' | b'\r', Place::Name(field, known)) if known == field.name().len() => {
+                    self.place = Place::Space(field);
+                    if let Some(piece) = self.begin(field)? {
+                        return Ok(Some(piece));
+                    }
+                }
                 (b'\n' | b'\r', place) => {
                     self.chunk.advance(1);
                     self.returned = byte == b'\r';
                     self.place = Place::Start;
+                    if let Place::Space(field) | Place::Value(field) = place {
+                        self.settle(field);
+                    }
                     if place == Place::Start && self.end() {
                         return Ok(Some(Piece::End));
                     }
@@ -176,8 +208,9 @@ impl Decoder {
                 (_, Place::Space(field) | Place::Value(field)) => {
                     self.place = Place::Value(field);
                     let text = self.rest_of_line();
-                    let kept = self.kept(field);
-                    kept.extend_from_slice(&text[..text.len().min(Self::VALUE_MAX - kept.len())]);
+                    let room = Self::VALUE_MAX - self.value.len();
+                    self.cut |= text.len() > room;
+                    self.value.extend_from_slice(&text[..text.len().min(room)]);
                 }
                 (_, Place::Other) => drop(self.rest_of_line()),
             }
@@ -188,6 +221,7 @@ impl Decoder {
     /// At an empty line: whether an event with data ends here.
     fn end(&mut self) -> bool {
         self.ended = true;
+        self.last_id.clone_from(&self.id);
         std::mem::take(&mut self.size) > 0
     }
 
@@ -197,19 +231,23 @@ impl Decoder {
             self.name.clear();
         }
         if field != Field::Data {
-            self.kept(field).clear();
+            self.value.clear();
+            self.cut = false;
         } else if self.size > 0 {
             return self.data(Bytes::from_static(b"\n")).map(Some);
         }
         Ok(None)
     }
 
-    /// Where the value of a field beside the data is kept.
-    fn kept(&mut self, field: Field) -> &mut Vec<u8> {
+    /// At the end of a field.
+    fn settle(&mut self, field: Field) {
         match field {
-            Field::Id => &mut self.last_id,
-            Field::Retry => &mut self.retry,
-            Field::Event | Field::Data => &mut self.name,
+            Field::Event => std::mem::swap(&mut self.name, &mut self.value),
+            Field::Id if !self.cut && !self.value.contains(&0) => {
+                std::mem::swap(&mut self.id, &mut self.value);
+            }
+            Field::Retry if !self.cut => self.retry = wait(&self.value).or(self.retry),
+            Field::Data | Field::Id | Field::Retry => {}
         }
     }
 
@@ -222,6 +260,12 @@ impl Decoder {
         self.size += text.len();
         if self.size > self.limit { Err(TooLarge(self.limit)) } else { Ok(Piece::Data(text)) }
     }
+}
+
+/// A number of milliseconds: ASCII digits and nothing else.
+fn wait(value: &[u8]) -> Option<Duration> {
+    let text = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    text.parse().ok().map(Duration::from_millis)
 }
 
 /// A comment that keeps a quiet stream open through proxies, and shows us a peer that has gone.
@@ -273,6 +317,8 @@ mod tests {
         assert_eq!(events(&[b"id: 1\ndata: \n\ndata:x\r\n\r\n: note\n\n"]), ["x"]);
         assert_eq!(events(&[b"data: a\ndata:  b\n\n"]), ["a\n b"]);
         assert_eq!(events(&[b"data: a\r\rdata: b\n\n"]), ["a", "b"]);
+        assert_eq!(events(&[b"data: a\ndata\n\n"]), ["a\n"]);
+        assert_eq!(events(&[b"\xef\xbb", b"\xbfdata: a\n\n"]), ["a"]);
         assert_eq!(events(&[b"dat: 1\ndata2: 2\n:data: 3\ndata\ndata: 4\n\n"]), ["4"]);
         assert!(events(&[b"data: unfinished\n"]).is_empty());
     }
@@ -289,18 +335,30 @@ mod tests {
         let wait = Some(Duration::from_millis(250));
         assert_eq!(ended("event: endpoint\ndata: /m\n\n"), ("endpoint".into(), String::new(), None));
         assert_eq!(ended("id: 7\nretry: 250\ndata: {}\n\n"), (String::new(), "7".into(), wait));
-        assert_eq!(ended("eve: x\nretry: soon\ndata: {}\n\n"), (String::new(), "7".into(), None));
+        assert_eq!(ended("eve: x\nretry: soon\ndata: {}\n\n"), (String::new(), "7".into(), wait));
+        assert_eq!(ended("retry: +9\nid: a\0b\ndata: {}\n\n"), (String::new(), "7".into(), wait));
+        assert_eq!(ended("id\ndata: {}\n\n"), (String::new(), String::new(), wait));
     }
 
+    /// An id of an event that has not come whole would have the server go on behind it.
     #[test]
-    fn a_stream_that_broke_off_leaves_nothing_but_its_id() {
+    fn a_stream_that_broke_off_leaves_nothing_but_the_id_of_its_last_event() {
         let mut decoder = Decoder::new(100);
-        decoder.feed(Bytes::from_static(b"id: 7\ndata: {\"a\""));
+        decoder.feed(Bytes::from_static(b"id: 7\ndata:\n\nid: 8\ndata: {\"a\""));
         while decoder.piece().unwrap().is_some() {}
+        assert_eq!(decoder.last_id(), b"7");
         decoder.restart();
         decoder.feed(Bytes::from_static(b"data: {}\n\n"));
         assert_eq!(decoder.piece().unwrap(), Some(Piece::Data(Bytes::from_static(b"{}"))));
         assert_eq!((decoder.piece().unwrap(), decoder.last_id()), (Some(Piece::End), &b"7"[..]));
+    }
+
+    #[test]
+    fn an_id_is_kept_whole_or_not_at_all() {
+        let mut decoder = Decoder::new(100);
+        decoder.feed(Bytes::from(format!("id: 7\n\nid: {}\ndata: {{}}\n\n", "x".repeat(2000))));
+        while decoder.piece().unwrap() != Some(Piece::End) {}
+        assert_eq!(decoder.last_id(), b"7");
     }
 
     #[test]

@@ -468,7 +468,7 @@ pub struct Answering {
     session: Option<Arc<RemoteSession>>,
     status: StatusCode,
     body: Option<Reading>,
-    events: Option<Decoder>,
+    events: Option<Box<Decoder>>,
     /// The stream was resumed, and what was read of its message before does not count.
     resumed: bool,
     over: bool,
@@ -497,7 +497,7 @@ impl Answering {
             }
             return Err(bad_status(head.status));
         }
-        let events = stream.then(|| Decoder::new(remote.limit));
+        let events = stream.then(|| Box::new(Decoder::new(remote.limit)));
         Ok(Self {
             remote,
             id,
