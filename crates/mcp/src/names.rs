@@ -22,15 +22,15 @@ pub fn aliases<'a>(servers: impl IntoIterator<Item = &'a ServerName>) -> BTreeMa
         .into_iter()
         .map(|server| {
             let plain: String = server.as_str().chars().map(alias_char).collect();
-            let mut alias = if plain.len() <= ALIAS_MAX {
-                plain.clone()
-            } else {
-                shortened(&plain, server.as_str(), ALIAS_MAX, '-')
-            };
-            if !taken.insert(alias.clone()) {
-                alias = shortened(&plain, server.as_str(), ALIAS_MAX, '-');
-                taken.insert(alias.clone());
-            }
+            let fits = Some(plain.clone()).filter(|plain| plain.len() <= ALIAS_MAX);
+            // A server may be called as the alias of another: then further hashes are tried.
+            let marked = (0..).map(|again: usize| {
+                let full = format!("{server}{}", " ".repeat(again));
+                shortened(&plain, &full, ALIAS_MAX, '-')
+            });
+            let mut free = fits.into_iter().chain(marked).filter(|alias| !taken.contains(alias));
+            let alias = free.next().unwrap_or_default();
+            taken.insert(alias.clone());
             (server.clone(), alias)
         })
         .collect()
@@ -44,15 +44,15 @@ fn alias_char(c: char) -> char {
 }
 
 /// The name of a tool or prompt on an endpoint that gathers servers. Characters that clients refuse
-/// become `_`; a name that had to change or is too long ends in a hash of the canonical name, so that
-/// two names never fall together by it.
+/// become `_`; a name that had to change, is too long or ends like one of these ends in a hash of the canonical
+/// name, so that two names never fall together by it.
 pub fn wire_name(alias: &str, separator: Separator, server: &ServerName, tool: &str) -> String {
     let allowed = |c: char| {
         c.is_ascii_alphanumeric() || c == '_' || c == '-' || (c == '.' && separator == Separator::Dot)
     };
     let whole = format!("{alias}{}{tool}", separator.text());
     let clean: String = whole.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
-    if clean == whole && whole.len() <= WIRE_NAME_MAX {
+    if clean == whole && whole.len() <= WIRE_NAME_MAX && !is_marked(&whole) {
         whole
     } else {
         shortened(&clean, &format!("{server}.{tool}"), WIRE_NAME_MAX, '_')
@@ -75,8 +75,17 @@ pub fn readings<'a>(
     })
 }
 
+/// Digits of a hash in a name.
+const HASH: usize = 8;
+
+/// Whether a name ends as one does that has a hash.
+fn is_marked(name: &str) -> bool {
+    let end =
+        name.len().checked_sub(HASH + 1).and_then(|at| name.get(at..)).and_then(|end| end.strip_prefix('_'));
+    end.is_some_and(|end| end.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+}
+
 fn shortened(text: &str, full: &str, limit: usize, joint: char) -> String {
-    const HASH: usize = 8;
     let digest = Sha256::digest(full.as_bytes());
     let hash: String = digest.iter().take(HASH / 2).map(|b| format!("{b:02x}")).collect();
     let keep = text.len().min(limit - HASH - 1);
@@ -116,6 +125,24 @@ mod tests {
         let given = aliases(&names);
         assert_eq!(given.values().collect::<BTreeSet<_>>().len(), 3);
         assert_eq!(given[&names[0]], "my-db");
+    }
+
+    #[test]
+    fn a_server_that_is_called_as_another_is_listed_gets_a_name_of_its_own() {
+        let long = server("a-server-with-a-name-that-is-much-too-long");
+        let alias = aliases([&long])[&long].clone();
+        let given = aliases([&server(&alias), &long]);
+        assert_eq!(given[alias.as_str()], alias);
+        assert_ne!(given[&long], alias);
+    }
+
+    #[test]
+    fn a_tool_that_is_called_as_another_is_listed_gets_a_name_of_its_own() {
+        let listed = |tool: &str| wire_name("web", Separator::DoubleUnderscore, &server("web"), tool);
+        let first = listed("search.all");
+        let second = first.strip_prefix("web__").unwrap();
+        assert_ne!(listed(second), first);
+        assert!(listed(second).starts_with(&first));
     }
 
     proptest! {
