@@ -59,6 +59,9 @@ pub async fn initialize(
 
 fn handshake(hub: &Hub, endpoint: &Endpoint, frame: &Frame) -> Result<Arc<Session>, Refusal> {
     let params = &frame.params;
+    if frame.kind() != Kind::Request {
+        return Err(Refusal::new(wire::INVALID_REQUEST, "initialize: \"id\" is missing"));
+    }
     let Some(asked) = frame.text(params.protocol_version) else {
         return Err(Refusal::new(INVALID_PARAMS, "initialize: \"protocolVersion\" is missing"));
     };

@@ -61,6 +61,8 @@ fn both_eras_share_one_url() {
     assert_eq!(hub.get("/mcp").status, 405);
     assert_eq!(hub.post("/mcp", "{").json()["error"]["code"], -32700);
     assert_eq!(hub.post("/mcp", r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#).status, 400);
+    let no_id = r#"{"jsonrpc":"2.0","method":"initialize","params":{"protocolVersion":"2025-11-25"}}"#;
+    assert_eq!(hub.post("/mcp", no_id).json()["error"]["code"], -32600);
     let deep = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{}{}}}}}"#,
         "[".repeat(200),
