@@ -279,6 +279,11 @@ impl Call {
                         let text = "the server answered with a result that is no object";
                         return self.fail(Error::upstream(Code::UpstreamProtocol, text));
                     }
+                    // Over HTTP it need not have one to get here.
+                    if !frame.error.is_some() && !frame.id.is_some() {
+                        let text = "the server answered without the id of the request";
+                        return self.fail(Error::upstream(Code::UpstreamProtocol, text));
+                    }
                     return self.finish(&frame);
                 }
                 Kind::Notification => {
