@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::door::duplex::Duplex;
 use crate::door::http::Answer;
@@ -127,6 +127,12 @@ pub fn text(message: Message) -> Option<Bytes> {
     }
 }
 
+/// A message as the text that a frame must hold. What a server sends inside its strings is not looked at before and
+/// may be none; the answer that it stands in must come all the same.
+fn as_text(message: &Bytes) -> Utf8Bytes {
+    Utf8Bytes::try_from(message.clone()).unwrap_or_else(|_| String::from_utf8_lossy(message).as_ref().into())
+}
+
 /// Carries messages to a peer, and asks a quiet one whether it is there.
 pub async fn write<S>(to: &mut S, messages: &mut mpsc::Receiver<Parts>)
 where
@@ -144,11 +150,10 @@ where
                 continue;
             }
         };
-        // What else waits goes out in the same write. A message is text because it was read as such.
+        // What else waits goes out in the same write.
         let Some(mut message) = message else { return };
         loop {
-            let Ok(text) = message.whole().try_into() else { break };
-            if to.feed(Message::Text(text)).await.is_err() {
+            if to.feed(Message::Text(as_text(&message.whole()))).await.is_err() {
                 return;
             }
             match messages.try_recv() {
@@ -158,6 +163,28 @@ where
         }
         if to.flush().await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_with_bytes_that_are_no_text_comes_all_the_same() {
+        let (to, mut messages) = mpsc::channel(2);
+        for message in [&b"{\"id\":1,\"x\":\"\xff\"}"[..], b"{\"id\":2}"] {
+            to.send(Parts::one(Bytes::copy_from_slice(message))).await.unwrap();
+        }
+        drop(to);
+        let (sent, mut got) = mpsc::unbounded_channel();
+        let sink = futures_util::sink::unfold(sent, |sent, message: Message| async move {
+            sent.send(message).map(|()| sent)
+        });
+        write(&mut std::pin::pin!(sink), &mut messages).await;
+        for expected in ["{\"id\":1,\"x\":\"\u{fffd}\"}", "{\"id\":2}"] {
+            assert_eq!(got.recv().await, Some(Message::text(expected)));
         }
     }
 }
