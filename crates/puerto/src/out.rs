@@ -13,3 +13,18 @@ pub(crate) fn line(text: impl Display) {
 pub(crate) fn error_line(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
+
+/// A text of a file of somebody else: what a terminal would act on is written as an escape.
+pub(crate) fn harmless(text: &str) -> String {
+    // Besides control characters these reorder or hide what stands on the line.
+    let hides = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || hides(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}

@@ -6,6 +6,7 @@ use puerto_core::{ServerName, id::NAME_LEN_MAX};
 use serde_json::{Map, Value};
 
 use crate::config::json::Node;
+pub(crate) use crate::out::harmless;
 
 /// A definition in the making. Lists keep the order in which they were given.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -108,21 +109,6 @@ pub(crate) fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", harmless(&word.replace('\'', "'\\''")))
-}
-
-/// A text of a file of somebody else: what a terminal would act on is written as an escape.
-pub(crate) fn harmless(text: &str) -> String {
-    // Besides control characters these reorder or hide what stands on the line.
-    let hides = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || hides(c) {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 /// A name that Puerto allows, made from one that it may not.

@@ -19,7 +19,7 @@ pub(crate) fn check(root: &Node, report: &mut Report<'_>) {
         && given != "1.0.0"
     {
         let problem = Problem::error("this version of the format is not known")
-            .expected(format!("{given:?}"), "\"1.0.0\"");
+            .expected(report.written(version), "\"1.0.0\"");
         report.add(version.span, &Path::Key(&path, "version"), problem);
     }
     if let Some(tenants) = root.get("tenants") {
@@ -100,7 +100,7 @@ fn gateway(gateway: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     {
         let message = "only loopback addresses are served until access is part of Puerto";
         let problem =
-            Problem::error(message).expected(format!("{host:?}"), "\"127.0.0.1\", \"::1\" or \"localhost\"");
+            Problem::error(message).expected(report.written(node), "\"127.0.0.1\", \"::1\" or \"localhost\"");
         let help = "to reach it from elsewhere, use an ssh tunnel (ssh -L 8080:127.0.0.1:8080 HOST) or a \
                     reverse proxy that asks for credentials";
         report.add(node.span, &Path::Key(path, "host"), problem.help(help));
@@ -110,7 +110,7 @@ fn gateway(gateway: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     for (at, node) in origins.iter().enumerate() {
         let Some(given) = node.text().filter(|given| !is_origin(given)) else { continue };
         let problem =
-            Problem::error("this is not an origin").expected(format!("{given:?}"), "\"https://host[:port]\"");
+            Problem::error("this is not an origin").expected(report.written(node), "\"https://host[:port]\"");
         let problem = match given {
             "*" => problem.help("name each origin: any web page could use the tools otherwise"),
             _ => problem.help("an origin has a scheme and a host, and no path: not even a last \"/\""),
@@ -160,7 +160,7 @@ fn store(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     }
     let problem = Problem::error("this is not where Puerto can keep its data");
     let problem = problem.expected(scheme(url), "\"sqlite://path/to/file.db\" or \"sqlite::memory:\"");
-    report.add(node.span, path, later_database(url, problem));
+    report.add(node.span, path, later_database(node, problem));
 }
 
 /// The path of `sqlite://path`, where it is one.
@@ -170,7 +170,8 @@ pub(super) fn sqlite_file(url: &str) -> Option<&str> {
 }
 
 /// With a word about databases that come later.
-pub(super) fn later_database(url: &str, problem: Problem) -> Problem {
+pub(super) fn later_database(node: &Node, problem: Problem) -> Problem {
+    let url = node.text().unwrap_or_default();
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("postgres" | "postgresql" | "mysql" | "mariadb" | "redis") => {
             problem.help("other databases come in a later version of Puerto; this one knows SQLite")
@@ -181,7 +182,10 @@ pub(super) fn later_database(url: &str, problem: Problem) -> Problem {
         Some("sqlite") => {
             problem.help("write sqlite:// and the path of a file, as in sqlite://data/puerto.db")
         }
-        None if !url.is_empty() => problem.help(format!("did you mean \"sqlite://{url}\"?")),
+        // What a variable stands for may be a secret.
+        None if !url.is_empty() && matches!(node.value, Value::Text(_)) => {
+            problem.help(format!("did you mean \"sqlite://{url}\"?"))
+        }
         _ => problem,
     }
 }

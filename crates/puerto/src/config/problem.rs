@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::json::Span;
+use super::json::{Node, Span};
+use crate::out::harmless;
 
 /// Widest part of a source line shown.
 const SHOWN_MAX: usize = 120;
@@ -104,8 +105,18 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
-    /// Several lines, like a compiler's, without a line end.
+    /// Several lines, like a compiler's, without a line end. Keys, values and what other programs say of them may
+    /// hold anything; what a terminal would act on is shown as an escape.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = String::new();
+        self.lines(&mut shown)?;
+        let lines: Vec<_> = shown.split('\n').map(harmless).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl Problem {
+    fn lines(&self, f: &mut String) -> fmt::Result {
         let kind = if self.severity == Severity::Error { "error" } else { "warning" };
         write!(f, "{kind}: {}", self.message)?;
         if let (Some(found), Some(expected)) = (&self.found, &self.expected) {
@@ -197,6 +208,11 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
         Self { file, text, problems: Vec::new() }
+    }
+
+    /// A value as it stands in the text: what its variables stand for may be a secret.
+    pub(crate) fn written(&self, node: &Node) -> &'a str {
+        &self.text[node.span.start..node.span.end]
     }
 
     /// Adds a problem at a place in the text.

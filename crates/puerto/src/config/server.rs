@@ -229,7 +229,7 @@ fn database(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     }
     let problem = Problem::error("this is not a database that the built-in server can open");
     let problem = problem.expected(scheme(url), "\"sqlite://path/to/file.db\"");
-    report.add(node.span, path, later_database(url, problem));
+    report.add(node.span, path, later_database(node, problem));
 }
 
 fn init(init: Option<&Node>, writable: Option<&Node>, options: &Path<'_>, report: &mut Report<'_>) {
@@ -308,7 +308,11 @@ fn command(server: &Node, node: &Node, path: &Path<'_>, report: &mut Report<'_>)
     if no_args && !program.contains(['/', '\\']) {
         let args: Vec<_> = rest.split_whitespace().map(|arg| format!("{arg:?}")).collect();
         let problem = Problem::warning("a command is one program and runs without a shell");
-        let help = format!("did you mean \"command\": {program:?}, \"args\": [{}]?", args.join(", "));
+        let help = match node.value {
+            // What a variable stands for may be a secret.
+            Value::Expanded(_) => "write its arguments as a list: \"args\": [ … ]".to_owned(),
+            _ => format!("did you mean \"command\": {program:?}, \"args\": [{}]?", args.join(", ")),
+        };
         report.add(node.span, path, problem.help(help));
     }
 }

@@ -295,3 +295,37 @@ proptest! {
         let _ = said(&String::from_utf8_lossy(&bytes));
     }
 }
+
+/// A configuration may come from somewhere else, and what is wrong in it is repeated.
+#[test]
+fn what_is_told_of_a_configuration_cannot_deceive_a_terminal() {
+    let text =
+        "{ \"tenants\": { \"default\": { \"servers\": { \"a\": { \"url\": \"\u{9b}2J\u{202e}://x\" } } } } }";
+    let problem = load_text("it.json", text, &none).unwrap_err().remove(0).to_string();
+    assert!(problem.contains("\\u{9b}2J\\u{202e}://"), "{problem}");
+    assert!(!problem.contains(['\u{9b}', '\u{202e}']), "{problem}");
+}
+
+/// Every place that repeats what stands there, with a variable in it.
+#[test]
+fn a_value_of_the_environment_is_not_shown() {
+    let with = |rest: &str| format!("{{ \"tenants\": {{ \"default\": {{}} }}, {rest} }}");
+    let server =
+        |def: &str| format!("{{ \"tenants\": {{ \"default\": {{ \"servers\": {{ \"a\": {def} }} }} }} }}");
+    for text in [
+        with(r#""version": "${TOKEN}""#),
+        with(r#""gateway": { "host": "${TOKEN}" }"#),
+        with(r#""gateway": { "port": "${TOKEN}" }"#),
+        with(r#""gateway": { "allowed_origins": ["${TOKEN}"] }"#),
+        with(r#""store": { "url": "${TOKEN}" }"#),
+        with(r#""logging": { "level": "${TOKEN}" }"#),
+        server(r#"{ "url": "${TOKEN}" }"#),
+        server(r#"{ "command": "run --token ${TOKEN}" }"#),
+        server(r#"{ "builtin": "db", "options": { "url": "${TOKEN}" } }"#),
+        server(r#"{ "url": "http://h", "headers": { "X": "${TOKEN}\n" } }"#),
+        server(r#"{ "url": "http://h", "transport": "${TOKEN}" }"#),
+    ] {
+        let said = said(&text);
+        assert!(said.contains("-->") && !said.contains("s3cret"), "{text}: {said}");
+    }
+}

@@ -222,7 +222,7 @@ impl Reading<'_> {
             .filter(|key| !CLIENTS_OWN.contains(key))
             .partition(|key| key.to_ascii_lowercase().contains("timeout"));
         if !times.is_empty() {
-            let names = times.join(", ");
+            let names = times.into_iter().map(harmless).collect::<Vec<_>>().join(", ");
             self.told.note(format!("not taken over: {names}; Puerto's own is \"call_timeout\", in seconds"));
         }
         if !rest.is_empty() {
