@@ -226,7 +226,8 @@ pub(crate) fn append(text: &str, object: &Node, members: &[(String, Layout)]) ->
         }
         _ => done.push_str(&text[..from]),
     }
-    let gap = text[from..close].trim_end();
+    // Other white space may end a comment, and belongs to it.
+    let gap = text[from..close].trim_end_matches([' ', '\t', '\n', '\r']);
     if first.is_some() {
         if has_comma(gap) { trailing = "," } else { done.push(',') }
     }

@@ -110,6 +110,14 @@ fn a_comma_in_a_comment_is_none() {
 }
 
 #[test]
+fn a_comment_keeps_the_white_space_at_its_end() {
+    let text = "{\n  \"a\": 1 // one\u{a0}\n}\n";
+    let source = Source::json("it.json", text.into()).unwrap();
+    let done = append(text, &source.root, &[("b".into(), Layout::Compact(vec![("c".into(), 2.into())]))]);
+    assert_eq!(done, "{\n  \"a\": 1, // one\u{a0}\n  \"b\": { \"c\": 2 }\n}\n");
+}
+
+#[test]
 fn one_line_becomes_several() {
     check(
         Some(r#"{ "tenants": { "default": { "servers": { "m": { "builtin": "monitor" } } } } }"#),
