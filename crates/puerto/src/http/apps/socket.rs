@@ -43,7 +43,7 @@ const APP_WRITE: Duration = Duration::from_secs(30);
 /// Longest time for a page to read the last messages of its connection.
 const APP_LEAVE: Duration = Duration::from_secs(2);
 
-/// A message from a page.
+/// A message from a page, as it comes.
 #[derive(Debug, Deserialize)]
 struct Heard {
     #[serde(rename = "type")]
@@ -61,6 +61,43 @@ struct Wanted {
     tool_name: String,
     #[serde(default)]
     arguments: Option<Box<RawValue>>,
+}
+
+/// Reads an object. By itself serde would take a list of the same values too.
+fn object<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
+    match text.trim_ascii_start().first() {
+        Some(b'[') => Err(serde::de::Error::custom("a list is no object")),
+        _ => serde_json::from_slice(text),
+    }
+}
+
+/// What a page wants.
+#[derive(Debug)]
+enum Wish {
+    Call { wanted: Wanted, correlation_id: Value },
+    State,
+    Pong,
+}
+
+impl Wish {
+    /// Reads a message; where it is none, what to tell the page.
+    fn read(text: &[u8]) -> std::result::Result<Self, String> {
+        let heard: Heard = object(text).map_err(|cause| {
+            format!("a message is a JSON object with \"type\", \"data\" and \"message_id\": {cause}")
+        })?;
+        match &*heard.kind {
+            "tool_call" => {
+                let data = heard.data.as_deref().map_or("null", RawValue::get);
+                let wanted = object(data.as_bytes()).map_err(|cause| {
+                    format!("the data of a tool_call is {{\"tool_name\", \"arguments\"}}: {cause}")
+                })?;
+                Ok(Self::Call { wanted, correlation_id: heard.message_id })
+            }
+            "app_ready" => Ok(Self::State),
+            "ping" => Ok(Self::Pong),
+            other => Err(format!("no message of type {other:?}; there are tool_call, app_ready and ping")),
+        }
+    }
 }
 
 /// A message to a page.
@@ -232,35 +269,15 @@ impl Page {
 
     async fn hear(&mut self, message: Message) -> Work {
         let Some(text) = websocket::text(message) else { return Ok(()) };
-        let heard: Heard = match serde_json::from_slice(&text) {
-            Ok(heard) => heard,
-            Err(cause) => {
-                let text =
-                    format!("a message is a JSON object with \"type\", \"data\" and \"message_id\": {cause}");
-                return self.refuse(Code::BadRequest, &text).await;
-            }
-        };
-        match &*heard.kind {
-            "tool_call" => self.call(heard).await,
-            "app_ready" => self.tell_state().await,
-            "ping" => self.tell("pong", json!({})).await,
-            other => {
-                let text = format!("no message of type {other:?}; there are tool_call, app_ready and ping");
-                self.refuse(Code::BadRequest, &text).await
-            }
+        match Wish::read(&text) {
+            Ok(Wish::Call { wanted, correlation_id }) => self.call(wanted, correlation_id).await,
+            Ok(Wish::State) => self.tell_state().await,
+            Ok(Wish::Pong) => self.tell("pong", json!({})).await,
+            Err(why) => self.refuse(Code::BadRequest, &why).await,
         }
     }
 
-    async fn call(&mut self, heard: Heard) -> Work {
-        let data = heard.data.as_deref().map_or("null", RawValue::get);
-        let wanted: Wanted = match serde_json::from_str(data) {
-            Ok(wanted) => wanted,
-            Err(cause) => {
-                let text = format!("the data of a tool_call is {{\"tool_name\", \"arguments\"}}: {cause}");
-                return self.refuse(Code::BadRequest, &text).await;
-            }
-        };
-        let correlation_id = heard.message_id;
+    async fn call(&mut self, wanted: Wanted, correlation_id: Value) -> Work {
         if self.calls.len() >= APP_CALLS_MAX {
             let error = format!("this connection has {APP_CALLS_MAX} calls under way; wait for one of them");
             let said = ToolError { tool_name: wanted.tool_name, error, correlation_id };
@@ -355,4 +372,25 @@ fn said(kind: &'static str, data: impl Serialize) -> Parts {
         Said { kind, data, timestamp: now.as_millis() as u64, message_id: RequestId::next().to_string() };
     // Texts, numbers and JSON that was parsed: this cannot fail.
     Parts::one(Bytes::from(serde_json::to_vec(&message).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_objects_and_nothing_else() {
+        let call = br#"{"type":"tool_call","data":{"tool_name":"a.b"},"message_id":1}"#;
+        assert!(matches!(Wish::read(call), Ok(Wish::Call { correlation_id, .. }) if correlation_id == 1));
+        for bad in [
+            &br#"["tool_call",{"tool_name":"a.b"},1]"#[..],
+            br#"{"type":"tool_call","data":["a.b",{}]}"#,
+            br#"{"type":"tool_call"}"#,
+            br#"{"type":"other"}"#,
+            b"1",
+            b"",
+        ] {
+            assert!(Wish::read(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
 }
