@@ -1,6 +1,8 @@
-# What a new machine needs: cargo, node with npm, python3 with venv, make, a C compiler; for tests Chromium,
-# which peers/install gets by apt where it is root.
-.PHONY: help run build fmt lint test ci bench schema openapi
+# What a new machine needs: cargo, node with npm, python3 with venv, make, a C compiler (for fuzz, C++); for tests
+# Chromium, which peers/install gets by apt where it is root.
+.PHONY: help run build fmt lint test ci bench fuzz schema openapi
+
+SECONDS_EACH ?= 60
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,8 +32,11 @@ bench: ## what a call through Puerto costs, beside a bare proxy and others
 	cargo build --release -p puerto -p puerto-bench
 	target/release/puerto-bench run --puerto target/release/puerto --peers peers --out docs/perf-table.md
 
+fuzz: ## look for texts that break what must hold, a minute each target (SECONDS_EACH=60)
+	SECONDS_EACH=$(SECONDS_EACH) fuzz/run
+
 schema: ## write api/config.schema.json anew from the definitions
-	UPDATE_EXPECT=1 cargo test -q -p puerto --bin puerto the_committed_schema
+	UPDATE_EXPECT=1 cargo test -q -p puerto --lib the_committed_schema
 
 openapi: ## write api/openapi.json anew from the routes
 	UPDATE_EXPECT=1 cargo test -q -p puerto --test it openapi

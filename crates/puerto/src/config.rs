@@ -7,6 +7,8 @@
 
 mod check;
 mod expand;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod json;
 mod known;
 mod locate;

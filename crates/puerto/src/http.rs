@@ -35,6 +35,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use apps::fuzz;
 pub(crate) use apps::{AppView, Apps, AppsView, GatewayView};
 use entrance::{Door, Entrance};
 use guard::Guard;

@@ -3,6 +3,8 @@
 
 pub(crate) mod codex;
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod kind;
 mod notation;
 mod registry;

@@ -26,6 +26,8 @@ use serde::{Deserialize, Serialize};
 use super::problem::Refused;
 use super::rest::{Answer, Api, Asked};
 use files::Folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) use socket::fuzz;
 pub(super) use socket::open;
 
 /// The page of an app.

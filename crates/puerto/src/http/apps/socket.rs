@@ -34,6 +34,9 @@ use super::Apps;
 use crate::http::rest::START_LIMIT;
 use crate::http::tools::{ToolView, tool_named, tools_of};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 /// Calls that one connection may have under way.
 const APP_CALLS_MAX: usize = 32;
 /// Messages that a page leaves unread; then what it wants next waits.
