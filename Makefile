@@ -28,7 +28,7 @@ test: ## every test, with the real clients and servers of others
 ci: lint test ## what has to pass before a change lands
 
 bench: ## what a call through Puerto costs, beside a bare proxy and others
-	peers/install
+	peers/install bench
 	cargo build --release -p puerto -p puerto-bench
 	target/release/puerto-bench run --puerto target/release/puerto --peers peers --out docs/perf-table.md
 
