@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
@@ -79,8 +79,8 @@ pub(crate) fn with_children(pids: &[u32]) -> Vec<u32> {
     all
 }
 
-/// A process that we started, with a process group of its own. Dropping it kills the whole group,
-/// so that a gateway's stdio children go with it, whatever the gateway does.
+/// A process that we started, with a process group of its own. Dropping it kills the whole group, and
+/// descendants that have left it, so that a gateway's stdio children go with it, whatever the gateway does.
 pub(crate) struct Process {
     child: Child,
     group: Pid,
@@ -136,7 +136,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // The id is gone once we know that it has ended: it may be somebody else's by then.
+        let descendants = self.child.id().map(|pid| with_children(&[pid])).unwrap_or_default();
         let _ = killpg(self.group, Signal::SIGKILL);
+        for pid in descendants {
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
     }
 }
 
@@ -153,5 +158,30 @@ mod tests {
         assert!(rss(&me).unwrap() > 100_000);
         assert!(rss_peak(&me).unwrap() > 100_000);
         assert!(with_children(&me).contains(&me[0]));
+    }
+
+    #[tokio::test]
+    async fn a_child_that_left_the_group_ends_too() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "setsid tail -f /dev/null & echo $!; wait"]);
+        let (process, line) = Process::start_printing(&mut command).await.unwrap();
+        let child = Pid::from_raw(line.parse().unwrap());
+        let left = async {
+            while nix::unistd::getpgid(Some(child)).unwrap() != child {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(START, left).await.unwrap();
+        drop(process);
+        let runs = || {
+            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        let ended = async {
+            while runs() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(START, ended).await.unwrap();
     }
 }
