@@ -6,6 +6,7 @@
 //! round, slow starters once.
 
 mod alone;
+mod peers;
 mod rows;
 mod sessions;
 mod stage;
@@ -36,7 +37,7 @@ pub(crate) struct Options {
     /// Only the cases whose name holds this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Where `peers/install` installed the other proxies.
+    /// Where `peers/install bench` installed the other proxies.
     #[arg(long)]
     peers: Option<PathBuf>,
     /// Write the table to this file too.
@@ -163,7 +164,7 @@ async fn measure(
     warm_up: Duration,
 ) -> Result<Measured> {
     let pids = [contestant.process.pid()];
-    let plan = row.plan(contestant.door(way)?, way, window, warm_up);
+    let plan = row.plan(contestant.door(way)?, way, contestant.prefix, window, warm_up);
     let rss_before = process::rss(&pids)?;
     let report = load::measure(&plan, &pids).await?;
     Ok(Measured { report, rss_before })

@@ -24,7 +24,10 @@ pub(super) enum Kind {
     /// Puerto again, over Streamable HTTP: what another way in is compared with.
     PuertoStreamable,
     FastMcp,
+    ContextForge,
     McpProxy,
+    Supergateway,
+    McpHub,
 }
 
 impl Kind {
@@ -34,7 +37,10 @@ impl Kind {
             Kind::Puerto => "Puerto",
             Kind::PuertoStreamable => "Puerto, Streamable HTTP",
             Kind::FastMcp => "FastMCP proxy",
+            Kind::ContextForge => "ContextForge",
             Kind::McpProxy => "mcp-proxy",
+            Kind::Supergateway => "supergateway",
+            Kind::McpHub => "mcp-hub",
         }
     }
 
@@ -170,7 +176,8 @@ impl Row {
         if self.way == Way::Streamable { Kind::Passthrough } else { Kind::PuertoStreamable }
     }
 
-    pub(super) fn plan(&self, url: Uri, way: Way, window: Duration, warm_up: Duration) -> Plan {
+    /// `prefix` is what the contestant puts before the names of tools.
+    pub(super) fn plan(&self, url: Uri, way: Way, prefix: &str, window: Duration, warm_up: Duration) -> Plan {
         Plan {
             url,
             scenario: self.scenario,
@@ -179,7 +186,7 @@ impl Row {
             connections: self.connections,
             window,
             warm_up,
-            tool: self.scenario.tool().to_owned(),
+            tool: format!("{prefix}{}", self.scenario.tool()),
             bytes: self.bytes,
             expect: self.setup.tools(),
         }

@@ -1,7 +1,7 @@
-//! Starts the servers and the contestants, and waits until each of them answers.
+//! Starts the servers and the contestants, and waits until each of them answers. How others start is in
+//! [`peers`].
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,34 +12,39 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use super::READY;
 use super::rows::{Kind, LIST_TOOLS, SERVER_TOOLS, SERVERS, Setup, WIDE_SERVERS, WIDE_TOOLS};
+use super::{READY, peers};
 use crate::Result;
 use crate::load::{self, Era, Plan, Scenario, Way};
 use crate::process::Process;
 
 /// How long one attempt at a first call may take, and the pause before the next one.
-const ATTEMPT: Duration = Duration::from_secs(20);
+pub(super) const ATTEMPT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
-
-const FASTMCP: &str = "import sys
-from fastmcp.server import create_proxy
-proxy = create_proxy(sys.argv[1])
-proxy.run(transport='http', host='127.0.0.1', port=int(sys.argv[2]), show_banner=False, log_level='ERROR')
-";
 
 /// Something that answers calls. Ends when dropped.
 pub(super) struct Contestant {
     pub(super) url: Uri,
     pub(super) process: Process,
+    /// What it puts before the names of tools.
+    pub(super) prefix: &'static str,
+    /// Its address is a stream of HTTP+SSE, and it has no other.
+    pub(super) sse_only: bool,
     /// Where it keeps its files.
-    _dir: TempDir,
+    pub(super) _dir: TempDir,
 }
 
 impl Contestant {
     /// Its address for a way in, as Puerto has them.
     pub(super) fn door(&self, way: Way) -> Result<Uri> {
         let (host, path) = (self.url.authority().ok_or("the URL names no host")?, self.url.path());
+        if self.sse_only {
+            return if way == Way::Sse {
+                Ok(self.url.clone())
+            } else {
+                Err("it serves HTTP+SSE only".into())
+            };
+        }
         Ok(match way {
             Way::Streamable => self.url.clone(),
             Way::Sse => format!("http://{host}{path}/sse").parse()?,
@@ -61,11 +66,28 @@ pub(super) struct Stage {
     puerto_crowd: Result<Contestant>,
     fastmcp: Result<Contestant>,
     fastmcp_list: Result<Contestant>,
+    contextforge: Result<Contestant>,
     mcp_proxy: Result<Contestant>,
+    supergateway: Result<Contestant>,
+    mcp_hub: Result<Contestant>,
+}
+
+impl Contestant {
+    /// Waits before the next attempt to reach it; fails when it has ended or `deadline` is over.
+    pub(super) async fn again(&mut self, deadline: Instant, error: &str) -> Result<()> {
+        if let Some(status) = self.process.ended() {
+            return Err(format!("ended while starting: {status}").into());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("not ready in time: {error}").into());
+        }
+        sleep(PAUSE).await;
+        Ok(())
+    }
 }
 
 impl Stage {
-    pub(super) async fn start(puerto: PathBuf, peers: Option<&Path>) -> Result<Self> {
+    pub(super) async fn start(puerto: PathBuf, installed: Option<&Path>) -> Result<Self> {
         let bench = std::env::current_exe()?.to_string_lossy().into_owned();
         let (list_tools, server_tools) = (LIST_TOOLS.to_string(), SERVER_TOOLS.to_string());
         let calls = Process::start_listening(&["upstream"]).await?;
@@ -74,36 +96,46 @@ impl Stage {
         let wide = Process::start_listening(&["upstream", "--tools", &WIDE_TOOLS.to_string()]).await?;
         let hang = Process::start_listening(&["upstream", "--hang-list"]).await?;
         eprintln!("starting the other proxies");
-        let (puerto_crowd, fastmcp, fastmcp_list, mcp_proxy) = tokio::join!(
+        let (puerto_crowd, fastmcp, fastmcp_list, mcp_proxy, supergateway, mcp_hub) = tokio::join!(
             puerto_crowd(&puerto, &crowd.1, &hang.1),
-            fastmcp(peers, &calls.1, Setup::Http),
-            fastmcp(peers, &list.1, Setup::List),
-            mcp_proxy(peers, &bench),
+            peers::fastmcp(installed, &calls.1, Setup::Http),
+            peers::fastmcp(installed, &list.1, Setup::List),
+            peers::mcp_proxy(installed, &bench),
+            peers::supergateway(installed, &bench),
+            peers::mcp_hub(installed, &calls.1),
         );
-        let (_crowd, _hang) = (crowd, hang);
+        // By itself: what it does until it listens keeps two cores busy, and the others would be late.
+        let contextforge = peers::contextforge(installed, &calls.1).await;
         Ok(Self {
             puerto,
             bench,
             calls,
             list,
-            _crowd,
+            _crowd: crowd,
             wide,
-            _hang,
+            _hang: hang,
             puerto_crowd,
             fastmcp,
             fastmcp_list,
+            contextforge,
             mcp_proxy,
+            supergateway,
+            mcp_hub,
         })
     }
 
     /// The contestants of `setup` that run all the time.
     pub(super) fn lasting(&self, setup: Setup) -> Vec<(Kind, &Result<Contestant>)> {
         match setup {
-            Setup::Http | Setup::Large => vec![(Kind::FastMcp, &self.fastmcp)],
+            Setup::Http => vec![(Kind::FastMcp, &self.fastmcp), (Kind::ContextForge, &self.contextforge)],
+            Setup::Large => vec![(Kind::FastMcp, &self.fastmcp)],
             Setup::List => vec![(Kind::FastMcp, &self.fastmcp_list)],
             Setup::Crowd => vec![(Kind::Puerto, &self.puerto_crowd)],
-            Setup::Stdio => vec![(Kind::McpProxy, &self.mcp_proxy)],
-            Setup::Ways | Setup::Wide => Vec::new(),
+            Setup::Stdio => {
+                vec![(Kind::McpProxy, &self.mcp_proxy), (Kind::Supergateway, &self.supergateway)]
+            }
+            Setup::Ways => vec![(Kind::McpHub, &self.mcp_hub)],
+            Setup::Wide => Vec::new(),
         }
     }
 
@@ -123,7 +155,7 @@ impl Stage {
             Setup::List => Process::start_listening(&["passthrough", "--to", &self.list.1]).await?,
             _ => Process::start_listening(&["passthrough", "--to", &self.calls.1]).await?,
         };
-        Ok(Contestant { url: url.parse()?, process, _dir: TempDir::new()? })
+        Ok(Contestant { url: url.parse()?, process, prefix: "", sse_only: false, _dir: TempDir::new()? })
     }
 
     /// Puerto in front of programs, each as often as it has a name here.
@@ -175,61 +207,23 @@ pub(super) async fn puerto_up(puerto: &Path, servers: Option<Value>, path: &str)
     let (process, line) = Process::start_printing(command.stderr(Stdio::null())).await?;
     let address = line.split_whitespace().find(|word| word.starts_with("http://"));
     let address = address.ok_or_else(|| format!("puerto did not start: {line:?}"))?;
-    Ok(Contestant { url: format!("{address}{path}").parse()?, process, _dir: dir })
-}
-
-async fn fastmcp(peers: Option<&Path>, to: &str, setup: Setup) -> Result<Contestant> {
-    let python = installed(peers, "modern/bin/python")?;
-    let (dir, port) = (TempDir::new()?, free_port()?);
-    let script = dir.path().join("proxy.py");
-    fs::write(&script, FASTMCP)?;
-    let mut command = Command::new(python);
-    command.arg(script).args([to, &port.to_string()]);
-    ready(started(command, dir, port)?, Era::Modern, setup.tools()).await
-}
-
-/// mcp-proxy offers a program over HTTP; it does not forward from HTTP to HTTP.
-async fn mcp_proxy(peers: Option<&Path>, bench: &str) -> Result<Contestant> {
-    let program = installed(peers, "legacy/bin/mcp-proxy")?;
-    let (dir, port) = (TempDir::new()?, free_port()?);
-    let mut command = Command::new(program);
-    command.args(["--log-level", "ERROR", "--port", &port.to_string(), "--", bench, "upstream", "--stdio"]);
-    ready(started(command, dir, port)?, Era::Legacy, None).await
-}
-
-fn installed(peers: Option<&Path>, program: &str) -> Result<PathBuf> {
-    let path = peers.ok_or("no --peers given")?.join(".cache").join(program);
-    // Not resolved any further: Python finds its environment by the name it is called by.
-    match path.exists() {
-        true => Ok(std::path::absolute(path)?),
-        false => Err("not installed: run peers/install".into()),
-    }
-}
-
-fn started(mut command: Command, dir: TempDir, port: u16) -> Result<Contestant> {
-    let process = Process::start(command.current_dir(dir.path()), &dir.path().join("log"))?;
-    Ok(Contestant { url: format!("http://127.0.0.1:{port}/mcp").parse()?, process, _dir: dir })
-}
-
-/// A port that was free just now, for programs that cannot choose one and say which.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(Contestant {
+        url: format!("{address}{path}").parse()?,
+        process,
+        prefix: "",
+        sse_only: false,
+        _dir: dir,
+    })
 }
 
 /// Waits until `contestant` answers a call, or a list of `tools`.
-async fn ready(mut contestant: Contestant, era: Era, tools: Option<usize>) -> Result<Contestant> {
+pub(super) async fn ready(mut contestant: Contestant, era: Era, tools: Option<usize>) -> Result<Contestant> {
     let scenario = if tools.is_some() { Scenario::List } else { Scenario::Call };
     let plan = Plan { era, expect: tools, ..first_call(&contestant, scenario, scenario.tool()) };
     let deadline = Instant::now() + READY;
     loop {
         let Err(error) = load::probe(&plan, ATTEMPT).await else { return Ok(contestant) };
-        if let Some(status) = contestant.process.ended() {
-            return Err(format!("ended while starting: {status}").into());
-        }
-        if Instant::now() > deadline {
-            return Err(format!("not ready within {READY:?}: {error}").into());
-        }
-        sleep(PAUSE).await;
+        contestant.again(deadline, &error.to_string()).await?;
     }
 }
 
@@ -243,7 +237,7 @@ pub(super) fn first_call(contestant: &Contestant, scenario: Scenario, tool: &str
         connections: 1,
         window: Duration::ZERO,
         warm_up: Duration::ZERO,
-        tool: tool.to_owned(),
+        tool: format!("{}{tool}", contestant.prefix),
         bytes: 0,
         expect: None,
     }
