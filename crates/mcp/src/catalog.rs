@@ -318,10 +318,11 @@ impl Catalog {
 
     /// Where a name or URI leads on an endpoint. A tool that is not listed but whose server is named leads to that
     /// server, which may know better.
-    pub fn find(&self, scope: &Scope, kind: ListKind, asked: &str) -> Result<Found, Withheld> {
+    pub fn find(&self, scope: &Scope, kind: ListKind, asked: &Arc<str>) -> Result<Found, Withheld> {
         let candidates = match (&scope.server, kind) {
             (Some(server), _) => {
-                let own = self.own_key(kind, server, asked);
+                // Mostly the very text that was asked, shared.
+                let own = self.renamed_key(kind, server, asked).unwrap_or_else(|| asked.clone());
                 return self.let_through(scope, kind, Target { server: server.clone(), key: own }, asked);
             }
             (None, ListKind::Tools | ListKind::Prompts) => {
@@ -374,8 +375,12 @@ impl Catalog {
 
     /// What a server calls an object that its own endpoint lists under this name.
     fn own_key(&self, kind: ListKind, server: &ServerName, shown: &str) -> Arc<str> {
-        let renamed = self.renamed[kind as usize].get(server).and_then(|renamed| renamed.get(shown));
-        renamed.cloned().unwrap_or_else(|| shown.into())
+        self.renamed_key(kind, server, shown).unwrap_or_else(|| shown.into())
+    }
+
+    /// The same, where the object has another name there.
+    fn renamed_key(&self, kind: ListKind, server: &ServerName, shown: &str) -> Option<Arc<str>> {
+        self.renamed[kind as usize].get(server)?.get(shown).cloned()
     }
 
     /// Where the name of a tool or prompt leads on the gathering endpoint, in whatever form it is written.

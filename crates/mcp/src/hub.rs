@@ -260,7 +260,7 @@ impl Hub {
         let Ok(tenant) = self.tenant(session.tenant.as_str()) else { return Some(session) };
         for uri in session.subscriptions() {
             let Ok(Found { target, .. }) =
-                tenant.keeper.catalog().find(&session.scope, ListKind::Resources, &uri)
+                tenant.keeper.catalog().find(&session.scope, ListKind::Resources, &uri.into())
             else {
                 continue;
             };

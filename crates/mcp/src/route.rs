@@ -106,7 +106,7 @@ fn withheld(why: Withheld, scope: &Scope, kind: ListKind, asked: &str) -> Refusa
 
 /// Where a resource's URI may lead, the likeliest first.
 pub fn resource_targets(endpoint: &Endpoint, uri: &str) -> Vec<Target> {
-    let found = endpoint.catalog().find(&endpoint.scope, ListKind::Resources, uri);
+    let found = endpoint.catalog().find(&endpoint.scope, ListKind::Resources, &uri.into());
     found.map_or_else(|_| Vec::new(), |Found { target, others }| [vec![target], others].concat())
 }
 

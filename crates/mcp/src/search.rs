@@ -6,6 +6,8 @@ pub mod index;
 mod thesaurus;
 mod words;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use puerto_core::record::Kind as RecordKind;
 use puerto_core::{Action, Ctx, Outcome};
@@ -132,7 +134,7 @@ struct Query {
 
 #[derive(Deserialize)]
 struct Names {
-    names: Vec<String>,
+    names: Vec<Arc<str>>,
 }
 
 /// Answers `search_tools` or `describe_tools`.
@@ -213,7 +215,7 @@ fn described(catalog: &Catalog, endpoint: &Endpoint, raw: &[u8]) -> Result<Strin
         let found = catalog.find(&endpoint.scope, ListKind::Tools, name).ok();
         match found.and_then(|found| catalog.definition(&found.target)) {
             Some(definition) => definitions.push(String::from_utf8_lossy(&definition).into_owned()),
-            None => unknown.push(name.as_str()),
+            None => unknown.push(&**name),
         }
     }
     if definitions.is_empty() {

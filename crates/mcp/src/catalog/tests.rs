@@ -27,7 +27,7 @@ fn shaped(parts: &[Part], overrides: &str, profiles: &str) -> Catalog {
 }
 
 fn target(catalog: &Catalog, kind: ListKind, asked: &str) -> Option<(String, String)> {
-    let Found { target, .. } = catalog.find(&Scope::default(), kind, asked).ok()?;
+    let Found { target, .. } = catalog.find(&Scope::default(), kind, &asked.into()).ok()?;
     Some((target.server.to_string(), target.key.to_string()))
 }
 
@@ -143,10 +143,10 @@ fn overrides_switch_off_and_rename_on_every_endpoint() {
         assert_eq!(target(&catalog, ListKind::Tools, form), Some(("a".into(), "read".into())), "{form}");
     }
     for form in ["look", "read"] {
-        assert_eq!(&*catalog.find(&own, ListKind::Tools, form).unwrap().target.key, "read", "{form}");
+        assert_eq!(&*catalog.find(&own, ListKind::Tools, &form.into()).unwrap().target.key, "read", "{form}");
     }
-    assert_eq!(catalog.find(&own, ListKind::Tools, "drop"), Err(Withheld::Off));
-    assert_eq!(catalog.find(&Scope::default(), ListKind::Tools, "b.drop"), Err(Withheld::Off));
+    assert_eq!(catalog.find(&own, ListKind::Tools, &"drop".into()), Err(Withheld::Off));
+    assert_eq!(catalog.find(&Scope::default(), ListKind::Tools, &"b.drop".into()), Err(Withheld::Off));
     assert_eq!(catalog.tools_off().len(), 2);
     let names: Vec<_> = catalog.tools(None).into_iter().map(|tool| tool.target.key.to_string()).collect();
     assert_eq!(names, ["read", "write", "read", "write"]);
@@ -187,8 +187,9 @@ fn a_profile_lists_and_reaches_only_what_belongs_to_it() {
     assert!(listed("few", ListKind::Prompts).is_empty());
     assert_eq!(listed("lean", ListKind::Tools), ["a__write", "call_tool", "describe_tools", "search_tools"]);
     assert_eq!(listed("lean", ListKind::Prompts), ["a__p"]);
-    let find =
-        |name: &str, asked: &str| catalog.find(&scope(name), ListKind::Tools, asked).map(|f| f.target.key);
+    let find = |name: &str, asked: &str| {
+        catalog.find(&scope(name), ListKind::Tools, &asked.into()).map(|f| f.target.key)
+    };
     assert_eq!(find("few", "a__read").as_deref(), Ok("read"));
     assert_eq!(find("few", "a__write"), Err(Withheld::Outside));
     assert_eq!(find("few", "b__read"), Err(Withheld::Outside));

@@ -211,7 +211,7 @@ pub(super) async fn call(
 
 /// A tool by its name, `server.tool` or as on the wire.
 pub(super) fn tool_named(tenant: &Tenant, name: &str) -> Result<ToolName, Error> {
-    let found = tenant.keeper.catalog().find(&Scope::default(), ListKind::Tools, name);
+    let found = tenant.keeper.catalog().find(&Scope::default(), ListKind::Tools, &name.into());
     match found {
         Ok(found) => Ok(ToolName { server: found.target.server, tool: found.target.key }),
         Err(Withheld::Off) => {
