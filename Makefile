@@ -19,6 +19,8 @@ fmt: ## format the code
 lint: ## check the format, and clippy without warnings
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	# The fuzz targets are no part of the workspace; without this they would be left behind.
+	! command -v c++ >/dev/null || RUSTFLAGS="--cfg fuzzing" cargo check --quiet --locked --bins --manifest-path fuzz/Cargo.toml
 
 test: ## every test, with the real clients and servers of others
 	peers/install

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use puerto_core::ServerName;
 use puerto_core::def::Separator;
-use puerto_mcp::catalog::{Catalog, Part, Target};
+use puerto_mcp::catalog::{Catalog, Part, Scope, Target};
 use puerto_mcp::names::{ALIAS_MAX, WIRE_NAME_MAX, aliases, readings};
 use puerto_mcp::offer::{ListKind, Offer};
+use puerto_mcp::shape::Shape;
 use serde_json::json;
 
 /// Servers, and tools of each, at most.
@@ -59,14 +60,15 @@ fn round(
         tools_max: 0,
     };
     let parts: Vec<_> = servers.iter().map(part).collect();
-    let catalog = Catalog::merge(&parts, aliases.clone(), separator);
+    let shape = Shape::new(aliases.clone(), separator, &Default::default(), Default::default());
+    let catalog = Catalog::merge(&parts, Arc::new(shape));
     let mut listed = BTreeMap::new();
     for wire in catalog.all.list(ListKind::Tools).keys() {
         let fits = |c: char| {
             c.is_ascii_alphanumeric() || "_-".contains(c) || (c == '.' && separator == Separator::Dot)
         };
         assert!(wire.len() <= WIRE_NAME_MAX && wire.chars().all(fits), "{wire:?}");
-        let target = catalog.tool(wire).expect("what is listed leads somewhere");
+        let target = leads(&catalog, wire).expect("what is listed leads somewhere");
         assert!(listed.insert(wire.to_owned(), target).is_none(), "{wire:?} is listed twice");
     }
     let led: BTreeSet<_> = listed.values().map(|target| (&target.server, &*target.key)).collect();
@@ -77,9 +79,14 @@ fn round(
                 |(other, name): &(&ServerName, &str)| servers.contains(*other) && tools.contains(*name);
             let mut all = readings(&form, &aliases).filter(meant);
             assert!(all.any(|read| read == (server, tool)), "{form:?} is not read as {server}.{tool}");
-            let found = catalog.tool(&form).expect("a full name leads somewhere");
+            let found = leads(&catalog, &form).expect("a full name leads somewhere");
             assert!(tools.contains(&*found.key), "{form:?} leads to {found:?}, which nobody offers");
         }
     }
     listed
+}
+
+/// Where the name of a tool leads on the gathering endpoint.
+fn leads(catalog: &Catalog, name: &str) -> Option<Target> {
+    catalog.find(&Scope::default(), ListKind::Tools, &name.into()).ok().map(|found| found.target)
 }

@@ -41,16 +41,16 @@ struct Echo;
 
 impl Builtin for Echo {
     fn about(&self) -> About {
-        About { name: "echo", title: "Echo", instructions: "Says what it was told.".into() }
+        About { name: "echo", title: "Echo".into(), instructions: "Says what it was told.".into() }
     }
 
     fn tools(&self) -> Vec<Tool> {
         vec![Tool {
-            name: "say",
-            title: "Say",
+            name: "say".into(),
+            title: "Say".into(),
             description: "Says it.".into(),
             input_schema: json!({ "type": "object" }),
-            output_schema: json!({ "type": "object" }),
+            output_schema: Some(json!({ "type": "object" })),
             annotations: Annotations {
                 read_only_hint: true,
                 destructive_hint: false,
@@ -66,7 +66,7 @@ impl Builtin for Echo {
         arguments: &'a RawValue,
         _: CancellationToken,
     ) -> BoxFuture<'a, Result<Answer, CallError>> {
-        let known = (tool == "say").then(|| Answer { structured: arguments.to_owned() });
+        let known = (tool == "say").then(|| Answer::from(arguments.to_owned()));
         Box::pin(ready(known.ok_or(CallError::Unknown)))
     }
 
@@ -100,7 +100,10 @@ fn world() -> (Runtime, Arc<Hub>) {
             def: &def,
             view: View::new(def.tenants.clone()),
             rules,
-            reach: &|_, _| Ok(Reach::Builtin(Box::new(|| Ok(Arc::new(Echo))))),
+            reach: &|_, _| {
+                let made = || Ok(Arc::new(Echo) as Arc<dyn Builtin>);
+                Ok(Reach::Builtin(Box::new(move |_| Box::pin(ready(made())))))
+            },
             remembered: Vec::new(),
             save: Arc::new(|_, _, _| {}),
             recorder: Recorder::new(1).0,
@@ -111,7 +114,7 @@ fn world() -> (Runtime, Arc<Hub>) {
 }
 
 async fn conversation(hub: &Arc<Hub>, lines: &[u8]) {
-    let endpoint = hub.endpoint(None, None).expect("the tenant is there");
+    let endpoint = hub.endpoint(None, None, None).expect("the tenant is there");
     let (mut client, mut messages) = Duplex::open(hub.clone(), endpoint);
     // Somebody reads all the time, as a socket does.
     let (to, mut heard) = mpsc::unbounded_channel();
