@@ -323,33 +323,26 @@ impl Catalog {
             (Some(server), _) => {
                 // Mostly the very text that was asked, shared.
                 let own = self.renamed_key(kind, server, asked).unwrap_or_else(|| asked.clone());
-                return self.let_through(scope, kind, Target { server: server.clone(), key: own }, asked);
+                return self.let_through(scope, kind, Target { server: server.clone(), key: own });
             }
             (None, ListKind::Tools | ListKind::Prompts) => {
                 let target = self.named(asked, kind).ok_or(Withheld::Unknown)?;
-                return self.let_through(scope, kind, target, asked);
+                return self.let_through(scope, kind, target);
             }
             (None, ListKind::Resources) => self.resource(asked),
             (None, ListKind::Templates) => {
                 self.template(asked).map_or_else(|| self.resource(asked), |target| vec![target])
             }
         };
-        let mut open =
-            candidates.into_iter().filter_map(|target| self.let_through(scope, kind, target, asked).ok());
+        let mut open = candidates.into_iter().filter_map(|target| self.let_through(scope, kind, target).ok());
         let Found { target, .. } = open.next().ok_or(Withheld::Unknown)?;
         Ok(Found { target, others: open.map(|found| found.target).collect() })
     }
 
-    fn let_through(
-        &self,
-        scope: &Scope,
-        kind: ListKind,
-        target: Target,
-        asked: &str,
-    ) -> Result<Found, Withheld> {
+    fn let_through(&self, scope: &Scope, kind: ListKind, target: Target) -> Result<Found, Withheld> {
         let (server, key) = (&target.server, &*target.key);
         if self.shape.is_off(kind, server, key)
-            || (kind == ListKind::Resources && self.is_closed(server, asked, key))
+            || (kind == ListKind::Resources && self.is_closed(server, key))
         {
             return Err(Withheld::Off);
         }
@@ -363,10 +356,11 @@ impl Catalog {
     }
 
     /// Whether a URI that nobody lists comes only from templates that are switched off.
-    fn is_closed(&self, server: &ServerName, asked: &str, uri: &str) -> bool {
+    fn is_closed(&self, server: &ServerName, uri: &str) -> bool {
         let closed = self.closed.iter().any(|(owner, pattern)| owner == server && is_like(uri, pattern));
+        let own = self.each.get(server).and_then(|own| own.list(ListKind::Resources).get(uri));
         closed
-            && !self.resources.contains_key(asked)
+            && own.is_none()
             && !self
                 .templates
                 .iter()

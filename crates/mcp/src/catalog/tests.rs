@@ -174,6 +174,12 @@ fn resources_are_switched_off_with_what_their_templates_lead_to() {
     assert!(leads("x://open") && leads("z://1") && leads("y://1/b"));
     assert!(!leads("x://shut") && !leads("y://1/a"));
     assert_eq!(target(&catalog, ListKind::Templates, "y://{id}/a"), None);
+    // That another server lists it opens nothing here.
+    let other = part("t", r#""resources":[{"uri":"y://1/a"}]"#);
+    let catalog = shaped(&[part("s", lists), other], overrides, "{}");
+    let own = Scope::server(&ServerName::new("s").unwrap());
+    assert_eq!(catalog.find(&own, ListKind::Resources, &"y://1/a".into()), Err(Withheld::Off));
+    assert_eq!(target(&catalog, ListKind::Resources, "y://1/a").unwrap().0, "t");
 }
 
 #[test]
