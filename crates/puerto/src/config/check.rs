@@ -159,7 +159,7 @@ fn store(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
         return;
     }
     let problem = Problem::error("this is not where Puerto can keep its data");
-    let problem = problem.expected(scheme(url), "\"sqlite://path/to/file.db\" or \"sqlite::memory:\"");
+    let problem = problem.expected(scheme(node), "\"sqlite://path/to/file.db\" or \"sqlite::memory:\"");
     report.add(node.span, path, later_database(node, problem));
 }
 
@@ -190,9 +190,12 @@ pub(super) fn later_database(node: &Node, problem: Problem) -> Problem {
     }
 }
 
-/// What is told of an address: it may hold a password, so only its scheme.
-pub(super) fn scheme(url: &str) -> String {
-    match url.split_once("://") {
+/// What is told of an address: it may hold a password, so only its scheme, and of one with variables not even that.
+pub(super) fn scheme(node: &Node) -> String {
+    if matches!(node.value, Value::Expanded(_)) {
+        return "an address with variables".into();
+    }
+    match node.text().unwrap_or_default().split_once("://") {
         Some((scheme, _)) if !scheme.is_empty() => format!("\"{scheme}://…\""),
         _ => "no \"scheme://\" in it".into(),
     }

@@ -228,7 +228,7 @@ fn database(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
         return;
     }
     let problem = Problem::error("this is not a database that the built-in server can open");
-    let problem = problem.expected(scheme(url), "\"sqlite://path/to/file.db\"");
+    let problem = problem.expected(scheme(node), "\"sqlite://path/to/file.db\"");
     report.add(node.span, path, later_database(node, problem));
 }
 
@@ -257,7 +257,7 @@ pub(super) fn url(node: &Node, transport: &str, path: &Path<'_>, report: &mut Re
     let given_scheme = lower.split_once("://").map(|(scheme, _)| scheme);
     if !given_scheme.is_some_and(|scheme| schemes.contains(&scheme)) {
         let problem = Problem::error(format!("this is not an address of a server reached by {transport}"))
-            .expected(scheme(given), wants);
+            .expected(scheme(node), wants);
         let problem = match given_scheme {
             None => problem.help(format!("write {}:// in front of it", schemes.join(":// or "))),
             Some(_) => problem,
