@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::message::{MODERN, Message};
+use super::seen::Seen;
 use crate::text;
 
 /// The tools that do something; the others are there to be listed.
@@ -44,6 +45,8 @@ struct Shared {
     hang_list: bool,
     /// Large texts as JSON strings, by size.
     texts: Mutex<HashMap<usize, Bytes>>,
+    /// Large arguments that have come before.
+    seen: Seen,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +62,20 @@ struct Arguments<'a> {
 impl Server {
     pub(super) fn new(tools: usize, payload: usize, hang_list: bool) -> Self {
         let tools = tool_list(tools.max(TOOLS.len()));
-        Self { shared: Arc::new(Shared { tools, payload, hang_list, texts: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                tools,
+                payload,
+                hang_list,
+                texts: Mutex::default(),
+                seen: Seen::default(),
+            }),
+        }
+    }
+
+    /// The message with the number of its bytes in place of a large argument that has come before.
+    pub(super) fn shorten(&self, message: &[u8]) -> Option<Vec<u8>> {
+        self.shared.seen.shorten(message)
     }
 
     pub(super) fn answer(&self, message: &Message<'_>) -> Reply {
@@ -101,7 +117,7 @@ impl Server {
         match &*message.params.name {
             "echo" => Reply::Now(text(arguments.text.map_or("\"\"", RawValue::get).as_bytes())),
             "payload" => Reply::Now(text(&self.payload(arguments.bytes.unwrap_or(self.shared.payload)))),
-            "sink" => Reply::Now(text(format!("\"{}\"", string_length(arguments.data)).as_bytes())),
+            "sink" => Reply::Now(text(format!("\"{}\"", self.length(arguments.data)).as_bytes())),
             "sleep" => {
                 let time = Duration::from_millis(arguments.ms.unwrap_or(0));
                 Reply::After(time, text(b"\"slept\""))
@@ -112,16 +128,23 @@ impl Server {
         }
     }
 
+    /// How many bytes the JSON string `raw` stands for; a number is what [`Self::shorten`] left of one.
+    fn length(&self, raw: Option<&RawValue>) -> usize {
+        let Some(raw) = raw.map(RawValue::get) else { return 0 };
+        match serde_json::from_str::<String>(raw) {
+            Ok(text) => {
+                self.shared.seen.remember(raw, text.len());
+                text.len()
+            }
+            Err(_) => raw.parse().unwrap_or_default(),
+        }
+    }
+
     fn payload(&self, bytes: usize) -> Bytes {
         let bytes = bytes.min(PAYLOAD_MAX);
         let mut texts = self.shared.texts.lock().unwrap_or_else(PoisonError::into_inner);
         texts.entry(bytes).or_insert_with(|| text::quoted(bytes).into()).clone()
     }
-}
-
-/// How many bytes the JSON string `raw` stands for.
-fn string_length(raw: Option<&RawValue>) -> usize {
-    raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()).map_or(0, |text| text.len())
 }
 
 fn envelope(id: &RawValue, result: &[&[u8]]) -> Vec<u8> {

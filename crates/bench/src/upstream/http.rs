@@ -3,10 +3,11 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full, Limited};
+use bytes::{Buf, Bytes};
+use http_body_util::{BodyExt, Collected, Either, Full, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
@@ -47,14 +48,21 @@ pub(super) async fn serve(listener: TcpListener, server: Server) -> Result<()> {
         stream.set_nodelay(true)?;
         let server = server.clone();
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(&server, request));
+            let joined = Mutex::default();
+            let service = service_fn(|request| answer(&server, &joined, request));
             // A client that goes away is no news.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-async fn answer(server: &Server, request: Request<Incoming>) -> Result<Answer, Infallible> {
+/// Answers one request. Its body is joined in `joined`, which the requests of a connection have by turns: memory
+/// that comes and goes with each large body would be faults, page by page.
+async fn answer(
+    server: &Server,
+    joined: &Mutex<Vec<u8>>,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
     let (head, body) = request.into_parts();
     match head.method {
         Method::POST => {}
@@ -65,15 +73,21 @@ async fn answer(server: &Server, request: Request<Incoming>) -> Result<Answer, I
     let Ok(body) = Limited::new(body, BODY_MAX).collect().await else {
         return Ok(empty(StatusCode::PAYLOAD_TOO_LARGE));
     };
-    let body = body.to_bytes();
-    let Ok(message) = Message::parse(&body) else {
-        return Ok(json(StatusCode::BAD_REQUEST, error("null", -32700, "not a message")));
+    let (reply, opening) = {
+        let mut joined = joined.lock().unwrap_or_else(PoisonError::into_inner);
+        joined.clear();
+        join(body, &mut joined);
+        let short = server.shorten(&joined);
+        let Ok(message) = Message::parse(short.as_deref().unwrap_or(&joined)) else {
+            return Ok(json(StatusCode::BAD_REQUEST, error("null", -32700, "not a message")));
+        };
+        if let Err((status, code, reason)) = check(&head.headers, &message) {
+            let id = message.id.map_or("null", |id| id.get());
+            return Ok(json(status, error(id, code, reason)));
+        }
+        (server.answer(&message), message.method == "initialize")
     };
-    if let Err((status, code, reason)) = check(&head.headers, &message) {
-        let id = message.id.map_or("null", |id| id.get());
-        return Ok(json(status, error(id, code, reason)));
-    }
-    let mut answer = match server.answer(&message) {
+    let mut answer = match reply {
         Reply::Now(bytes) => json(StatusCode::OK, bytes),
         Reply::After(time, bytes) => {
             tokio::time::sleep(time).await;
@@ -83,10 +97,20 @@ async fn answer(server: &Server, request: Request<Incoming>) -> Result<Answer, I
         // Ends with the connection: hyper drops the future when the client leaves.
         Reply::Never => std::future::pending().await,
     };
-    if message.method == "initialize" {
+    if opening {
         answer.headers_mut().insert("mcp-session-id", HeaderValue::from_static(SESSION));
     }
     Ok(answer)
+}
+
+fn join(body: Collected<Bytes>, joined: &mut Vec<u8>) {
+    let mut body = body.aggregate();
+    while body.has_remaining() {
+        let piece = body.chunk();
+        joined.extend_from_slice(piece);
+        let length = piece.len();
+        body.advance(length);
+    }
 }
 
 /// The headers that each era requires.

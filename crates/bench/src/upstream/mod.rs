@@ -1,11 +1,12 @@
 //! A minimal MCP server, of both eras, over HTTP or stdio.
 //!
 //! It must cost next to nothing, so that the gateway before it is what is measured: messages are
-//! parsed once and borrowed, large texts are made once and copied.
+//! parsed once and borrowed, large texts are made once and copied, or read once and compared.
 
 mod answer;
 mod http;
 mod message;
+mod seen;
 mod stdio;
 
 use std::net::Ipv4Addr;
