@@ -163,7 +163,12 @@ pub(super) async fn watch(
     }
     let listening = async {
         match (&live.link, live.about.revision.era()) {
-            (Link::Local(_), _) | (Link::Pipe(_), Era::Legacy) => std::future::pending().await,
+            (Link::Local(_), _) => std::future::pending().await,
+            // Notifications just come; subscriptions of an earlier life of the server are made again in this one.
+            (Link::Pipe(_), Era::Legacy) => {
+                upstream.subscriptions.renew(&live).await;
+                std::future::pending::<()>().await;
+            }
             (Link::Http(_), Era::Legacy) => legacy(&upstream, &live, &events).await,
             (_, Era::Modern) => modern(&upstream.subscriptions, &live, &events).await,
         }

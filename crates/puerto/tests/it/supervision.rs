@@ -80,3 +80,19 @@ fn a_process_ends_with_a_hub_that_is_ended_by_force() {
         ended.then_some(())
     });
 }
+
+#[test]
+fn subscriptions_outlive_the_process_of_a_legacy_server() {
+    let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"era": "legacy"})));
+    let session = hub.session("/mcp", "2025-11-25");
+    let mut stream = session.stream();
+    let uri = json!({"uri": "test://watched-resource"});
+    assert_eq!(session.ask("resources/subscribe", uri).response()["result"], json!({}));
+    assert_eq!(hub.post("/api/servers/default/pipe/restart", "").status, 200);
+    let told = std::thread::spawn(move || stream.next_message());
+    wait_until("a change is told", || {
+        hub.call("/mcp/default/pipe", "test_trigger_resource_update", json!({}));
+        told.is_finished().then_some(())
+    });
+    assert_eq!(told.join().unwrap().unwrap()["method"], "notifications/resources/updated");
+}
