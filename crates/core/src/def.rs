@@ -170,13 +170,18 @@ pub enum EraDef {
     Legacy,
 }
 
-/// Which callers share one process or session of a server.
+/// Which callers share one process of a server, or one connection to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sharing {
     /// Everyone in the tenant.
     #[default]
     Shared,
+    /// Each user has one. There is one user, the local one, so that it is what `shared` is.
+    PerUser,
+    /// Each session of a client has one, which ends with it. What belongs to no session (requests of 2026-07-28,
+    /// REST, task lists) shares one more, from which the lists are taken.
+    PerSession,
 }
 
 /// A kind of thing that a server offers.
@@ -276,9 +281,14 @@ pub struct ServerDef {
     /// Protocol era to speak with it.
     #[serde(default)]
     pub era: EraDef,
-    /// Who shares its process.
+    /// Who shares its process, or the connection to it (`stdio`, `sse`, `tcp`, `websocket`).
     #[serde(default)]
     pub sharing: Sharing,
+    /// Sessions that may have one of their own at the same time, where `sharing` is `per_session`; 32 where left
+    /// out. Further ones are refused.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_instances: Option<u32>,
     /// Whether it exists at all for callers.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -335,6 +345,11 @@ impl ServerDef {
     /// (60 s in the official SDKs) cancels earlier where it wants to.
     pub fn call_limit(&self) -> Duration {
         Duration::from_secs(self.call_timeout.unwrap_or(300).into())
+    }
+
+    /// Sessions with an instance of their own at the same time. 32 processes of Node take some 2 GiB.
+    pub fn instance_limit(&self) -> usize {
+        self.max_instances.unwrap_or(32) as usize
     }
 
     /// Calls under way at the same time. 64 keeps one client from starving a server's memory.

@@ -142,12 +142,14 @@ impl Maker<'_> {
             tenant: view.id.clone(),
             name: name.clone(),
             def: view.def.servers[name].clone(),
-            reach: (self.reach)(&view.id, name).unwrap_or_else(|why| {
+            reach: Arc::new((self.reach)(&view.id, name).unwrap_or_else(|why| {
                 Reach::Builtin(Box::new(move |_| Box::pin(std::future::ready(Err(why.clone())))))
-            }),
+            })),
             rules: self.rules.clone(),
             remembered: self.remembered.remove(&(view.id.clone(), name.clone())),
             before: before.cloned(),
+            owner: None,
+            log: Arc::default(),
             hear: Arc::new(move |upstream, news| {
                 if !upstream.is_retired() {
                     hears.hear(upstream, tools_max, news);

@@ -210,6 +210,9 @@ impl Call {
     }
 
     async fn try_send(&mut self) -> Result<Exchange> {
+        if let Client::Legacy(session) = &self.client {
+            self.upstream = self.upstream.serving(session, &self.endpoint.tenant.keeper)?;
+        }
         self.upstream.pass()?;
         let live = self.take_place().await?;
         self.passed = true;

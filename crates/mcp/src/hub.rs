@@ -254,17 +254,19 @@ impl Hub {
         self.recorder.lost()
     }
 
-    /// Ends a session and what hangs on it: its calls, its subscriptions, its sessions at servers.
+    /// Ends a session and what hangs on it: its calls, its subscriptions, its sessions at servers and its instances of
+    /// them.
     pub async fn end_session(&self, id: &str) -> Option<Arc<Session>> {
         let session = self.sessions.remove(id)?;
         let Ok(tenant) = self.tenant(session.tenant.as_str()) else { return Some(session) };
+        tenant.upstreams.values().for_each(|upstream| upstream.release(&session));
         for uri in session.subscriptions() {
             let Ok(Found { target, .. }) =
                 tenant.keeper.catalog().find(&session.scope, ListKind::Resources, &uri.into())
             else {
                 continue;
             };
-            if let Ok(upstream) = tenant.upstream(&target.server) {
+            if let Some(upstream) = tenant.upstream(&target.server).ok().and_then(|up| up.served(&session)) {
                 upstream.unsubscribe(&target.key).await;
             }
         }

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::Scope;
+use crate::catalog::{Catalog, Scope};
 use crate::era::Revision;
 use crate::frame::Parts;
 use crate::upstream::http::RemoteSession;
@@ -135,7 +135,8 @@ impl Session {
         self.used_ms.store(now, Ordering::Relaxed);
     }
 
-    fn idle(&self) -> Duration {
+    /// For how long it was not used.
+    pub(crate) fn idle(&self) -> Duration {
         self.started.elapsed().saturating_sub(Duration::from_millis(self.used_ms.load(Ordering::Relaxed)))
     }
 
@@ -237,6 +238,21 @@ impl Session {
     /// Whether the client subscribed to a resource by this URI.
     pub fn is_subscribed(&self, uri: &str) -> bool {
         self.locked().subscriptions.contains(uri)
+    }
+
+    /// What tells the client that a resource of a server has changed, where it has subscribed to it.
+    pub fn updated(&self, catalog: &Catalog, server: &ServerName, uri: &str) -> Option<Parts> {
+        let outward = match &self.scope.server {
+            Some(own) if own == server => uri.to_owned(),
+            Some(_) => return None,
+            None => catalog.outward_uri(server, uri),
+        };
+        let text = |uri: Value| {
+            format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":{uri}}}}}"#
+            )
+        };
+        self.is_subscribed(&outward).then(|| text(outward.into()).into())
     }
 
     /// Its subscriptions.

@@ -4,6 +4,7 @@
 mod breaker;
 pub mod handshake;
 pub mod http;
+mod instances;
 pub mod link;
 pub mod local;
 mod mailbox;
@@ -19,7 +20,7 @@ mod websocket;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::builtin::Builtin;
 use crate::frame::Frame;
 use crate::offer::{About, ListKind, Offer};
+use crate::session::Session;
 use link::Link;
 
 /// Calls that may wait for a free place at one server; beyond it they are refused at once.
@@ -310,9 +312,15 @@ pub struct Upstream {
     pub def: ServerDef,
     /// What it wrote to its standard error.
     pub log: Arc<LogRing>,
-    reach: Reach,
+    reach: Arc<Reach>,
     rules: Arc<Rules>,
     hear: Hear,
+    /// The session that it serves and no other.
+    owner: Option<Weak<Session>>,
+    /// The server has refused the era of that session, or hung up on it.
+    turned_modern: std::sync::atomic::AtomicBool,
+    /// Those that serve one session each in its place.
+    instances: instances::Instances,
     state: tokio::sync::watch::Sender<State>,
     live: ArcSwapOption<Live>,
     offer: ArcSwapOption<Offer>,
@@ -345,7 +353,7 @@ pub struct Birth {
     /// Its definition.
     pub def: ServerDef,
     /// How to reach it.
-    pub reach: Reach,
+    pub reach: Arc<Reach>,
     /// What all have in common.
     pub rules: Arc<Rules>,
     /// What it offered when it was last seen.
@@ -354,6 +362,10 @@ pub struct Birth {
     pub before: Option<Arc<Upstream>>,
     /// Who hears its news.
     pub hear: Hear,
+    /// The session that it is to serve and no other.
+    pub owner: Option<Weak<Session>>,
+    /// Where its words are kept.
+    pub log: Arc<LogRing>,
 }
 
 impl Upstream {
@@ -370,10 +382,13 @@ impl Upstream {
             tenant: birth.tenant,
             name: birth.name,
             def: birth.def,
-            log: Arc::default(),
+            log: birth.log,
             reach: birth.reach,
             rules: birth.rules,
             hear: birth.hear,
+            owner: birth.owner,
+            turned_modern: false.into(),
+            instances: instances::Instances::default(),
             state: tokio::sync::watch::Sender::new(first),
             live: ArcSwapOption::empty(),
             offer: ArcSwapOption::new(remembered),
@@ -388,7 +403,11 @@ impl Upstream {
             breaker,
         });
         if upstream.def.enabled {
-            tasks.spawn(supervise::supervise(upstream.clone(), orders, stop));
+            let upstream = upstream.clone();
+            tasks.spawn(async move {
+                supervise::supervise(upstream.clone(), orders, stop).await;
+                upstream.instances.ended().await;
+            });
         }
         upstream
     }
@@ -398,14 +417,16 @@ impl Upstream {
         self.retired.load(Ordering::SeqCst)
     }
 
-    /// Ends it for good: calls under way finish, and nobody hears of it any more.
+    /// Ends it for good, and its instances with it: calls under way finish, and nobody hears of it any more.
     pub async fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
-        if let Some(live) = self.connected() {
-            tokio::select! {
-                () = supervise::drained(self, &live) => {}
-                () = self.stopping.cancelled() => {}
-            }
+        let instances = self.instances.all();
+        let lives =
+            instances.iter().map(|up| &**up).chain([self]).filter_map(|up| Some((up, up.connected()?)));
+        let drained = lives.map(|(up, live)| async move { supervise::drained(up, &live).await });
+        tokio::select! {
+            _ = futures_util::future::join_all(drained) => {}
+            () = self.stopping.cancelled() => {}
         }
         self.stopping.cancel();
     }
@@ -583,8 +604,13 @@ impl Upstream {
         self.live(deadline).await.map(drop)
     }
 
-    /// Stops it and waits until it is gone.
+    /// Stops it, with its instances, and waits until they are gone.
     pub async fn stop(&self) {
+        futures_util::future::join_all(self.instances.take().iter().map(|own| own.end())).await;
+        self.stop_alone().await;
+    }
+
+    async fn stop_alone(&self) {
         let (done, gone) = oneshot::channel();
         if self.commands.send(Command::Stop(done)).await.is_ok() {
             let _ = gone.await;

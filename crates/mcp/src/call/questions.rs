@@ -62,9 +62,7 @@ pub async fn own_session(
     if !new {
         return own;
     }
-    if let (Some(level), true) = (session.level(), live.about.can.logging) {
-        Box::pin(set_level(live, Some(own.clone()), level)).await;
-    }
+    Box::pin(hand_on_level(session, live, Some(own.clone()))).await;
     let (session, live, remote, kept) = (session.clone(), live.clone(), remote.clone(), own.clone());
     tokio::spawn(async move {
         tokio::select! {
@@ -73,6 +71,14 @@ pub async fn own_session(
         }
     });
     own
+}
+
+/// Tells a server that is new to a client from which severity on the client wants log messages, where it said so.
+pub async fn hand_on_level(session: &Session, live: &Live, own: Option<Arc<RemoteSession>>) {
+    let speaks = live.about.can.logging && (own.is_some() || live.about.revision.era() == Era::Legacy);
+    if let Some(level) = session.level().filter(|_| speaks) {
+        set_level(live, own, level).await;
+    }
 }
 
 /// Tells a legacy server from which severity on log messages are wanted. A server that refuses logs as it likes.
@@ -110,6 +116,21 @@ async fn follow(session: &Arc<Session>, live: &Live, remote: &Arc<Remote>, own: 
     }
 }
 
+/// Puts a question on the stream of the only client whom it can concern.
+pub async fn unasked(session: &Arc<Session>, asked: Asked, question: &Frame) {
+    if let Some(text) = pass_on(&Client::Legacy(session.clone()), asked, question).await {
+        session.send(text);
+    }
+}
+
+/// Puts a log message on the stream of the only client whom it can concern, where it wants to see it.
+pub fn log_line(session: &Session, frame: &Frame) {
+    let level = frame.text(frame.params.level).and_then(|text| Level::parse(&text));
+    if level >= session.level() {
+        session.send(frame.parts.clone());
+    }
+}
+
 /// Passes on what a server says unasked in a client's own session.
 async fn heard(
     session: &Arc<Session>,
@@ -125,18 +146,11 @@ async fn heard(
                 session: Some(own.clone()),
                 id: frame.share(frame.id),
             };
-            if let Some(text) = pass_on(&Client::Legacy(session.clone()), asked, frame).await {
-                session.send(text);
-            }
+            unasked(session, asked, frame).await;
         }
         Kind::Notification => match Event::from_notice(frame) {
             Some(event) => live.announce(event),
-            None if frame.method_name() == "notifications/message" => {
-                let level = frame.text(frame.params.level).and_then(|text| Level::parse(&text));
-                if level >= session.level() {
-                    session.send(frame.parts.clone());
-                }
-            }
+            None if frame.method_name() == "notifications/message" => log_line(session, frame),
             None => {}
         },
         Kind::Response | Kind::Nothing => {}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use puerto_core::def::Sharing;
 use puerto_core::record::Kind as RecordKind;
 use puerto_core::trace::Trace;
 use puerto_core::{Ctx, Outcome, Result};
@@ -183,27 +184,32 @@ async fn set_level(endpoint: &Endpoint, session: &Arc<Session>, frame: &Frame) -
         Refusal::new(INVALID_PARAMS, "logging/setLevel: \"level\" is no severity of RFC 5424")
     })?;
     session.set_level(level);
-    let tell =
-        endpoint.upstreams().filter_map(|up| Some((up, up.connected()?))).map(|(up, live)| async move {
-            if questions::era_for(&Client::Legacy(session.clone()), &live).await == Era::Modern
-                || !live.about.can.logging
-            {
-                return;
+    let served = endpoint.upstreams().filter_map(|up| up.served(session));
+    let tell = served.filter_map(|up| up.connected().map(|live| (up, live))).map(|(up, live)| async move {
+        if questions::era_for(&Client::Legacy(session.clone()), &live).await == Era::Modern
+            || !live.about.can.logging
+        {
+            return;
+        }
+        match &live.link {
+            // Opening the client's own session hands the severity on, where it is new.
+            Link::Http(remote) => {
+                let own = questions::own_session(session, &up, &live, remote).await;
+                questions::set_level(&live, Some(own), level).await;
             }
-            match &live.link {
-                // Opening the client's own session hands the severity on, where it is new.
-                Link::Http(remote) => {
-                    let own = questions::own_session(session, up, &live, remote).await;
-                    questions::set_level(&live, Some(own), level).await;
-                }
-                _ => questions::set_level(&live, None, level).await,
-            }
-        });
+            _ => questions::set_level(&live, None, level).await,
+        }
+    });
     join_all(tell).await;
     Ok(())
 }
 
-async fn subscribe(endpoint: &Endpoint, session: &Session, ctx: &Ctx, frame: &Frame) -> Result<(), Refusal> {
+async fn subscribe(
+    endpoint: &Endpoint,
+    session: &Arc<Session>,
+    ctx: &Ctx,
+    frame: &Frame,
+) -> Result<(), Refusal> {
     let uri = uri(frame)?;
     if !session.subscribe(&uri) {
         return Ok(());
@@ -211,7 +217,12 @@ async fn subscribe(endpoint: &Endpoint, session: &Session, ctx: &Ctx, frame: &Fr
     let mut refusal = Refusal::resource(&uri);
     for target in resource_targets(endpoint, &uri) {
         let Ok(upstream) = endpoint.tenant.upstream(&target.server) else { continue };
-        match upstream.subscribe(&target.key, ctx.deadline).await {
+        let serving = upstream.serving(session, &endpoint.tenant.keeper);
+        let subscribed = match serving {
+            Ok(upstream) => upstream.subscribe(&target.key, ctx.deadline).await,
+            Err(error) => Err(error),
+        };
+        match subscribed {
             Ok(()) => return Ok(()),
             Err(error) => refusal = Refusal::from(&error),
         }
@@ -224,7 +235,8 @@ async fn unsubscribe(endpoint: &Endpoint, session: &Session, frame: &Frame) -> R
     let uri = uri(frame)?;
     if session.unsubscribe(&uri) {
         for target in resource_targets(endpoint, &uri).into_iter().take(1) {
-            if let Ok(upstream) = endpoint.tenant.upstream(&target.server) {
+            let upstream = endpoint.tenant.upstream(&target.server).ok();
+            if let Some(upstream) = upstream.and_then(|up| up.served(session)) {
                 upstream.unsubscribe(&target.key).await;
             }
         }
@@ -277,15 +289,7 @@ fn told(endpoint: &Endpoint, session: &Session, change: &Change) -> Option<Parts
         return Some(format!(r#"{{"jsonrpc":"2.0","method":"notifications/{noun}/list_changed"}}"#).into());
     }
     let Change::Updated { server, uri } = change else { return None };
-    let own = endpoint.scope.server.as_ref();
-    let outward = match own {
-        Some(_) => uri.to_string(),
-        None => endpoint.catalog().outward_uri(server, uri),
-    };
-    let concerns = own.is_none_or(|own| own == server) && session.is_subscribed(&outward);
-    let uri = serde_json::Value::from(outward);
-    concerns.then(|| {
-        format!(r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":{uri}}}}}"#)
-            .into()
-    })
+    // Of a server that serves each session by itself only the session's own instance counts, and tells it alone.
+    let own = endpoint.tenant.upstream(server).is_ok_and(|up| up.def.sharing == Sharing::PerSession);
+    if own { None } else { session.updated(&endpoint.catalog(), server, uri) }
 }

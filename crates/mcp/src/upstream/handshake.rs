@@ -13,6 +13,7 @@ use crate::era::{Era, Revision};
 use crate::frame::{Frame, Parts};
 use crate::offer::{About, Can, ListKind, Offer};
 use crate::scan::{Scanner, Span, unquoted};
+use crate::session::Handshake;
 use crate::upstream::http::{Remote, RemoteSession};
 use crate::upstream::link::{CLIENT_INFO, Link, OWN_CAPABILITIES, Request};
 use crate::upstream::pipe::Pipe;
@@ -32,8 +33,20 @@ const PROBE: Duration = Duration::from_secs(10);
 /// Pages that a list may have.
 const PAGES_MAX: usize = 1000;
 
-/// Finds out the era of a server on a pipe and makes the handshake.
-pub async fn pipe(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
+/// Finds out the era of a server on a pipe and makes the handshake. Where the pipe belongs to one client, that
+/// client's words are said in its own era where the server is not known to speak another: between equal eras
+/// everything passes.
+pub async fn pipe(pipe: &Arc<Pipe>, era: EraDef, client: Option<&Handshake>) -> Result<About> {
+    match client.filter(|_| era != EraDef::Modern) {
+        Some(client) => {
+            let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+            initialize(pipe, &text(&client.capabilities), &text(&client.client_info)).await
+        }
+        None => probe(pipe, era).await,
+    }
+}
+
+async fn probe(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
     let link = Link::Pipe(pipe.clone());
     let mut refusal = None;
     if era != EraDef::Legacy {
@@ -54,8 +67,17 @@ pub async fn pipe(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
             Err(_) => {}
         }
     }
+    // A server that refuses the probe and then hangs up has said why.
+    let initialized = initialize(pipe, SHARED_CAPABILITIES, CLIENT_INFO).await;
+    initialized.map_err(|error| match error.code() {
+        Code::UpstreamDown => refusal.unwrap_or(error),
+        _ => error,
+    })
+}
+
+async fn initialize(pipe: &Arc<Pipe>, capabilities: &str, client_info: &str) -> Result<About> {
     let id = pipe.next_id();
-    let text = initialize_text(id, Revision::LATEST_LEGACY, SHARED_CAPABILITIES, CLIENT_INFO);
+    let text = initialize_text(id, Revision::LATEST_LEGACY, capabilities, client_info);
     let request = Request {
         id,
         method: "initialize".into(),
@@ -66,10 +88,7 @@ pub async fn pipe(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
         notices: false,
         session: None,
     };
-    let answer = async { pipe.send(request).await?.next().await };
-    // A server that refuses the probe and then hangs up has said why.
-    let answer = answer.await.map_err(|error| refusal.unwrap_or(error))?;
-    let about = initialized(&answer)?;
+    let about = initialized(&pipe.send(request).await?.next().await?)?;
     pipe.tell(INITIALIZED.to_owned().into()).await?;
     Ok(about)
 }

@@ -4,14 +4,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use puerto_core::{Error, Result};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::call::questions;
 use crate::frame::{Frame, Kind, Parts};
+use crate::session::Session;
 use crate::upstream::link::{Asked, Link, Request, closed};
 use crate::upstream::mailbox::{Mail, Mailbox, Slot, mailbox};
 use crate::upstream::{Event, LogRing};
@@ -36,9 +38,11 @@ pub struct Pipe {
     pub hang_up: CancellationToken,
     /// The process id, where a child is at the other end.
     pub pid: Option<u32>,
+    /// The session that has it for itself.
+    owner: Option<Weak<Session>>,
 }
 
-/// What a socket needs to become a pipe.
+/// What the way to a server needs to become a pipe.
 pub(super) struct Fitting<'a> {
     /// Largest message, in bytes.
     pub(super) message_max: usize,
@@ -46,14 +50,16 @@ pub(super) struct Fitting<'a> {
     pub(super) events: mpsc::Sender<Event>,
     /// Where what is no message goes.
     pub(super) log: Arc<LogRing>,
-    /// Where its owner, who can end it, finds it from the moment that it exists.
+    /// Where its supervision, which can end it, finds it from the moment that it exists.
     pub(super) place: &'a mut Option<Arc<Pipe>>,
+    /// The session that has it for itself.
+    pub(super) owner: Option<Weak<Session>>,
 }
 
 impl Fitting<'_> {
     /// The pipe, and the messages that are to be carried to its far end.
-    pub(super) fn pipe(&mut self) -> (Arc<Pipe>, mpsc::Receiver<Parts>) {
-        let (pipe, messages) = Pipe::new(None);
+    pub(super) fn pipe(&mut self, pid: Option<u32>) -> (Arc<Pipe>, mpsc::Receiver<Parts>) {
+        let (pipe, messages) = Pipe::new(pid, self.owner.take());
         *self.place = Some(pipe.clone());
         (pipe, messages)
     }
@@ -75,7 +81,7 @@ impl Pending {
 
 impl Pipe {
     /// One, and the messages that are to be carried to its far end.
-    pub fn new(pid: Option<u32>) -> (Arc<Self>, mpsc::Receiver<Parts>) {
+    fn new(pid: Option<u32>, owner: Option<Weak<Session>>) -> (Arc<Self>, mpsc::Receiver<Parts>) {
         let (to, messages) = mpsc::channel(OUT_QUEUE);
         let pipe = Self {
             to,
@@ -85,6 +91,7 @@ impl Pipe {
             closed: CancellationToken::new(),
             hang_up: CancellationToken::new(),
             pid,
+            owner,
         };
         (Arc::new(pipe), messages)
     }
@@ -169,8 +176,8 @@ impl Pipe {
         }
     }
 
-    /// A question goes to the client whose call is under way. Where calls of several clients are, nobody
-    /// can tell whose question it is, and showing it to the wrong one would leak.
+    /// A question goes to the client whose call is under way, else to the one whose server this is. Where calls of
+    /// several clients are, nobody can tell whose question it is, and showing it to the wrong one would leak.
     fn question(self: &Arc<Self>, frame: &Frame) {
         let asked = Asked { link: Link::Pipe(self.clone()), session: None, id: frame.share(frame.id) };
         let method = frame.method_name();
@@ -187,6 +194,11 @@ impl Pipe {
             first.filter(|_| alone).is_some_and(|p| p.notice(frame.clone()))
         };
         if passed_on {
+            return;
+        }
+        if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
+            let frame = frame.clone();
+            tokio::spawn(async move { questions::unasked(&owner, asked, &frame).await });
             return;
         }
         let refusal = if roots {
@@ -214,8 +226,12 @@ impl Pipe {
             "notifications/message" if pending.len() == 1 => pending.values().next(),
             _ => None,
         };
-        if let Some(concerned) = concerned {
-            concerned.notice(frame.clone());
+        match (concerned, self.owner.as_ref().and_then(Weak::upgrade)) {
+            (Some(concerned), _) => drop(concerned.notice(frame.clone())),
+            (None, Some(owner)) if frame.method_name() == "notifications/message" => {
+                questions::log_line(&owner, frame);
+            }
+            (None, _) => {}
         }
     }
 }

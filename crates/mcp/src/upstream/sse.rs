@@ -40,7 +40,7 @@ pub(super) async fn connect(
             break same_origin(uri, std::str::from_utf8(&data).unwrap_or_default())?;
         }
     };
-    let (pipe, messages) = fitting.pipe();
+    let (pipe, messages) = fitting.pipe(None);
     let Fitting { events, log, .. } = fitting;
     let posts = Posts { pool, post, headers: headers.clone(), pipe: pipe.clone() };
     tokio::spawn(posts.carry(messages, events.clone()));

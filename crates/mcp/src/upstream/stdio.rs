@@ -1,5 +1,5 @@
 //! A child process that speaks newline-delimited JSON-RPC on its standard streams, shared by all callers
-//! of a tenant.
+//! of a tenant where its definition does not say otherwise.
 
 use std::ffi::OsString;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::frame::Parts;
 use crate::lines::{self, Lines};
-use crate::upstream::pipe::Pipe;
+use crate::upstream::pipe::{Fitting, Pipe};
 use crate::upstream::{Event, LogRing};
 
 /// Time a child gets to leave after its input has closed, and again after SIGTERM.
@@ -44,12 +44,7 @@ pub struct Process {
 }
 
 /// Starts a child and the tasks that talk to it.
-pub fn start(
-    program: &Program,
-    line_max: usize,
-    events: mpsc::Sender<Event>,
-    log: Arc<LogRing>,
-) -> Result<(Arc<Pipe>, Process)> {
+pub(super) fn start(program: &Program, mut fitting: Fitting<'_>) -> Result<(Arc<Pipe>, Process)> {
     let mut command = Command::new(&program.command);
     command.args(&program.args).env_clear().envs(program.env.iter().map(|(k, v)| (k, v)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -68,9 +63,10 @@ pub fn start(
     else {
         return Err(Error::hub(Code::Internal, "a child came without its streams"));
     };
-    let (pipe, messages) = Pipe::new(child.id());
+    let (pipe, messages) = fitting.pipe(child.id());
+    let Fitting { message_max, events, log, .. } = fitting;
     tokio::spawn(write(stdin, messages, pipe.clone()));
-    tokio::spawn(read(stdout, pipe.clone(), line_max, events, log.clone()));
+    tokio::spawn(read(stdout, pipe.clone(), message_max, events, log.clone()));
     tokio::spawn(read_errors(stderr, log));
     Ok((pipe.clone(), Process { child, pipe }))
 }

@@ -19,6 +19,7 @@ use super::pipe::{Fitting, Pipe};
 use super::stdio::Process;
 use super::{Command, Event, Live, News, Over, Reach, State, Upstream};
 use super::{handshake, sse, stdio, tcp, watch, websocket};
+use crate::call::questions;
 use crate::offer::{About, ListKind, Offer};
 
 /// First wait after a failure; it doubles with each further one.
@@ -163,7 +164,7 @@ async fn serve(
         Ok(Ok((link, offer))) => admit(upstream, link, offer, events_to.clone()),
         Ok(Err(error)) => {
             far.stop().await;
-            return End::Broken(error.chain());
+            return if upstream.turns_modern() { End::Again } else { End::Broken(error.chain()) };
         }
         Err(_) => {
             far.stop().await;
@@ -173,6 +174,9 @@ async fn serve(
             ));
         }
     };
+    if let Some(owner) = upstream.owner() {
+        questions::hand_on_level(&owner, &live, None).await;
+    }
     let watching = CancellationToken::new();
     let watcher = tokio::spawn(watch::watch(upstream.clone(), live.clone(), events_to, watching.clone()));
     let end = attend(upstream, &live, &mut events, orders, shutdown, &mut far).await;
@@ -242,6 +246,7 @@ impl Far {
             events: events.clone(),
             log: upstream.log.clone(),
             place: &mut self.socket,
+            owner: upstream.owner.clone(),
         }
     }
 }
@@ -267,7 +272,7 @@ async fn connect(
     far: &mut Far,
 ) -> Result<(Link, Offer)> {
     let rules = &upstream.rules;
-    match &upstream.reach {
+    match &*upstream.reach {
         Reach::Builtin(make) => {
             let server = make(rules).await.map_err(|why| Error::upstream(Code::UpstreamDown, why))?;
             let local = Local::new(server);
@@ -277,14 +282,14 @@ async fn connect(
         Reach::Stdio(program) => child(upstream, program, events, far).await,
         Reach::Tcp(address) => {
             let pipe = tcp::connect(address, far.fitting(upstream, events)).await?;
-            known(pipe, upstream.def.era).await
+            known(upstream, pipe, upstream.era()).await
         }
         Reach::Http { uri, headers, over } => match over {
             Over::Streamable => streamable(upstream, uri, headers, events).await,
             Over::WebSocket => {
                 let fitting = far.fitting(upstream, events);
                 let pipe = websocket::connect(&rules.connector, uri, headers, fitting).await?;
-                known(pipe, upstream.def.era).await
+                known(upstream, pipe, upstream.era()).await
             }
             Over::Sse => sse(upstream, uri, headers, events, far).await,
             Over::Either => match streamable(upstream, uri, headers, events).await {
@@ -311,11 +316,10 @@ async fn child(
         .map(|(k, v)| (k.to_string_lossy().into_owned(), puerto_core::Secret::new(v.to_string_lossy())));
     let tenant = tenant.collect();
     program.env = upstream.environment(&tenant);
-    let (pipe, process) =
-        stdio::start(&program, upstream.rules.message_max, events.clone(), upstream.log.clone())?;
+    let (pipe, process) = stdio::start(&program, far.fitting(upstream, events))?;
     far.child = Some(process);
     tokio::select! {
-        known = known(pipe, upstream.def.era) => known,
+        known = known(upstream, pipe, upstream.era()) => known,
         why = far.ended() => {
             let last = upstream.log.last(1).pop();
             let last = last.map(|line| format!("; it last said: {}", line.text)).unwrap_or_default();
@@ -348,20 +352,25 @@ async fn sse(
     let (connector, fitting) = (upstream.rules.connector.clone(), far.fitting(upstream, events));
     let pipe = sse::connect(connector, uri, headers, fitting).await?;
     // Nobody speaks the modern era over this transport.
-    let era = if upstream.def.era == EraDef::Auto { EraDef::Legacy } else { upstream.def.era };
-    known(pipe, era).await
+    let era = if upstream.def.era == EraDef::Auto { EraDef::Legacy } else { upstream.era() };
+    known(upstream, pipe, era).await
 }
 
-/// Gets to know the server at the other end of a pipe.
-async fn known(pipe: Arc<Pipe>, era: EraDef) -> Result<(Link, Offer)> {
-    let about = handshake::pipe(&pipe, era).await.map_err(|error| match error.code() {
+/// Gets to know the server at the other end of a pipe. What it lists is asked of the shared one only.
+async fn known(upstream: &Upstream, pipe: Arc<Pipe>, era: EraDef) -> Result<(Link, Offer)> {
+    let owner = upstream.owner();
+    let client = owner.as_ref().map(|session| &session.handshake);
+    let about = handshake::pipe(&pipe, era, client).await.map_err(|error| match error.code() {
         Code::UpstreamDown if pipe.closed.is_cancelled() => {
             Error::upstream(error.code(), pipe.why().to_owned())
         }
         _ => error,
     })?;
     let link = Link::Pipe(pipe);
-    let offer = handshake::offer(&link, about).await?;
+    let offer = match owner {
+        Some(_) => Offer::new(about),
+        None => handshake::offer(&link, about).await?,
+    };
     Ok((link, offer))
 }
 
@@ -392,6 +401,8 @@ async fn attend(
         tokio::select! {
             end = age.over(upstream, live) => return end,
             event = events.recv() => match event {
+                // The lists are those of the shared one.
+                Some(Event::Changed(_)) if upstream.owner.is_some() => {}
                 Some(Event::Changed(kind)) => {
                     if let Err(error) = refresh(upstream, live, events, kind).await {
                         upstream.log.push(format!("puerto: could not read the changed lists: {}", error.chain()));
@@ -422,7 +433,7 @@ struct Age {
 
 impl Age {
     fn of(upstream: &Upstream, live: &Live) -> Self {
-        let pipe = match (&live.link, &upstream.reach) {
+        let pipe = match (&live.link, &*upstream.reach) {
             (Link::Pipe(pipe), Reach::Stdio(_)) => Some(pipe.clone()),
             _ => None,
         };

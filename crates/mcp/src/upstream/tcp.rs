@@ -30,7 +30,7 @@ pub(super) async fn connect(address: &Address, mut fitting: Fitting<'_>) -> Resu
     })?;
     let _ = stream.set_nodelay(true);
     let (input, output) = stream.into_split();
-    let (pipe, messages) = fitting.pipe();
+    let (pipe, messages) = fitting.pipe(None);
     let Fitting { message_max, events, log, .. } = fitting;
     tokio::spawn(stdio::write(output, messages, pipe.clone()));
     let reading = stdio::read(input, pipe.clone(), message_max, events, log);

@@ -33,7 +33,7 @@ pub(super) async fn connect(
         opened => opened,
     };
     let socket = socket.map_err(Refused::into_error)?;
-    let (pipe, mut messages) = fitting.pipe();
+    let (pipe, mut messages) = fitting.pipe(None);
     let (mut to, from) = socket.split();
     let hung_up = pipe.hang_up.clone();
     tokio::spawn(async move {

@@ -71,10 +71,16 @@ pub(crate) async fn servers(hub: &HubArg) -> ExitCode {
         let servers = value["servers"].as_array().map(Vec::as_slice).unwrap_or_default();
         let rows = servers.iter().map(|s| {
             let why = s["error"].as_str().unwrap_or_default().lines().next().unwrap_or_default().to_owned();
+            let instances = s["instances"].as_array().map_or(0, Vec::len);
+            let state = match instances {
+                0 => text(&s["status"]),
+                1 => format!("{} (1 instance)", text(&s["status"])),
+                _ => format!("{} ({instances} instances)", text(&s["status"])),
+            };
             vec![
                 text(&s["tenant"]),
                 text(&s["name"]),
-                text(&s["status"]),
+                state,
                 text(&s["transport"]),
                 text(&s["protocol"]),
                 text(&s["tools"]),

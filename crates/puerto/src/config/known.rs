@@ -91,8 +91,10 @@ pub(crate) fn foreign_value(definition: &str, value: &str) -> Option<&'static st
             "did you mean \"http\"?"
         }
         ("Transport", "local" | "process" | "command" | "pipe") => "did you mean \"stdio\"?",
-        ("Sharing", "per_user" | "per_session") => {
-            "this comes in a later version of Puerto; in this one all callers of a tenant share a server"
+        ("Sharing", "tenant" | "global" | "all") => "did you mean \"shared\"?",
+        ("Sharing", "user" | "per-user") => "did you mean \"per_user\"?",
+        ("Sharing", "session" | "per-session" | "client" | "per_client" | "none" | "private") => {
+            "did you mean \"per_session\"?"
         }
         ("BuiltinName", "sqlite" | "database" | "sql") => "did you mean \"db\"?",
         ("BuiltinName", "files" | "filesystem" | "fs") => "did you mean \"file\"?",

@@ -23,14 +23,18 @@ const TRANSPORTS: [(&str, &[&str]); 7] = [
     ("builtin", &["builtin"]),
 ];
 
+/// The transports over which a server keeps something of its callers that they do not choose themselves.
+const KEEPING: [&str; 4] = ["stdio", "sse", "tcp", "websocket"];
+
 /// Keys that mean something for some transports only.
-const ONLY: [(&str, &[&str]); 14] = [
+const ONLY: [(&str, &[&str]); 15] = [
     ("args", &["stdio"]),
     ("cwd", &["stdio"]),
     ("env", &["stdio"]),
     ("idle_timeout", &["stdio"]),
     ("max_lifetime", &["stdio"]),
     ("limits", &["stdio"]),
+    ("max_instances", &KEEPING),
     ("headers", &["http", "sse", "websocket", "openapi"]),
     ("token", &["tcp"]),
     ("base_url", &["openapi"]),
@@ -78,6 +82,9 @@ pub(crate) fn check(member: &Member, path: &Path<'_>, report: &mut Report<'_>) {
             };
             report.add(other.key_span, &Path::Key(path, key), problem.help(help));
         }
+        if let Some(node) = node.get("sharing") {
+            sharing(node, transport, &Path::Key(path, "sharing"), report);
+        }
         match transport {
             "builtin" => options(member, path, report),
             "openapi" => openapi::check(node, path, report),
@@ -96,6 +103,19 @@ pub(crate) fn check(member: &Member, path: &Path<'_>, report: &mut Report<'_>) {
     if let Some(headers) = node.get("headers") {
         self::headers(headers, &Path::Key(path, "headers"), report);
     }
+}
+
+/// Whether it is of any use that callers have a server each.
+fn sharing(node: &Node, transport: &str, path: &Path<'_>, report: &mut Report<'_>) {
+    let Some(given) = node.text().filter(|given| *given != "shared" && !KEEPING.contains(&transport)) else {
+        return;
+    };
+    let text = format!("\"sharing\": {given:?} means nothing for a server reached by {transport}");
+    let help = match transport {
+        "http" => "each client has a session of its own there already; leave it out",
+        _ => "it keeps nothing of one caller that another could see; leave it out",
+    };
+    report.add(node.span, path, Problem::error(text).help(help));
 }
 
 /// How the server is reached; tells where that is not said, said twice or said against itself.

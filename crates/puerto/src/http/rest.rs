@@ -172,6 +172,9 @@ pub(crate) struct ServerView {
     protocol: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
+    /// Those that serve one session each (`sharing: per_session`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    instances: Vec<InstanceView>,
     /// Memory in use by its process and what that has started, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_bytes: Option<u64>,
@@ -187,6 +190,25 @@ pub(crate) struct ServerView {
     /// Whether the lists are from an earlier run and not confirmed yet.
     stale: bool,
     metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One that serves one session.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct InstanceView {
+    /// The session's number, which is not its id: that is known to its client alone.
+    session: u64,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime_s: Option<f64>,
+    restarts: u32,
 }
 
 /// `GET /api/servers/{tenant}/{server}/logs`.
@@ -436,6 +458,7 @@ fn server_view(tenant: &Tenant, upstream: &Upstream) -> ServerView {
         alias: tenant.keeper.alias(&upstream.name).to_owned(),
         protocol: offer.as_ref().map(|offer| offer.about.revision.text()),
         pid: upstream.pid(),
+        instances: upstream.instances().iter().map(|(session, own)| instance_view(*session, own)).collect(),
         memory_bytes: used.map(|used| used.memory),
         cpu_seconds: used.map(|used| used.cpu.as_secs_f64()),
         uptime_s: upstream.uptime().map(|up| up.as_secs_f64()),
@@ -445,6 +468,21 @@ fn server_view(tenant: &Tenant, upstream: &Upstream) -> ServerView {
         prompts: count(ListKind::Prompts),
         stale: offer.is_some() && !upstream.is_confirmed(),
         metadata: upstream.def.metadata.clone(),
+    }
+}
+
+fn instance_view(session: u64, instance: &Upstream) -> InstanceView {
+    let state = instance.state();
+    let used = instance.pid().and_then(usage::of_group);
+    InstanceView {
+        session,
+        status: state.name(),
+        error: state.why().map(Into::into),
+        pid: instance.pid(),
+        memory_bytes: used.map(|used| used.memory),
+        cpu_seconds: used.map(|used| used.cpu.as_secs_f64()),
+        uptime_s: instance.uptime().map(|up| up.as_secs_f64()),
+        restarts: instance.restarts(),
     }
 }
 

@@ -18,6 +18,7 @@ mod rest;
 mod search;
 mod servers;
 mod setup;
+mod sharing;
 mod supervision;
 mod tenants;
 mod tidy;

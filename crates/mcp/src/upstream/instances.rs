@@ -1,0 +1,195 @@
+//! Instances of a server that serve one session each (`sharing: per_session`): what a client does in one, such as an
+//! open page or a login, is seen by nobody else, and a question that it asks has one client whom it can concern. The
+//! shared one stays: the lists come from it, and it serves what belongs to no session.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use puerto_core::def::{EraDef, Sharing};
+use puerto_core::{Code, Error, Result, Retry};
+use tokio::task::JoinSet;
+
+use super::{Birth, News, State, Upstream};
+use crate::era::Era;
+use crate::session::Session;
+use crate::tenant::Keeper;
+
+/// When a caller is told to try again where no further session gets an instance.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Time after which the instance of a session from which nothing was heard, not even by an open stream, gives way to
+/// another session's: clients vanish without a word.
+const UNHEARD: Duration = Duration::from_secs(600);
+
+/// The instances of one server.
+#[derive(Debug, Default)]
+pub(super) struct Instances(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    /// By the session's number.
+    by_session: BTreeMap<u64, Arc<Upstream>>,
+    tasks: JoinSet<()>,
+}
+
+impl Instances {
+    fn locked(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those that there are.
+    pub(super) fn all(&self) -> Vec<Arc<Upstream>> {
+        self.locked().by_session.values().cloned().collect()
+    }
+
+    /// Takes them all out.
+    pub(super) fn take(&self) -> Vec<Arc<Upstream>> {
+        std::mem::take(&mut self.locked().by_session).into_values().collect()
+    }
+
+    /// The session of which nothing was heard for longest, where that is long enough for its instance to give way.
+    fn unheard(held: &Held) -> Option<u64> {
+        let silence = |own: &Upstream| own.owner().map_or(Duration::MAX, |session| session.idle());
+        longest_unheard(held.by_session.iter().map(|(session, own)| (silence(own), *session)))
+    }
+
+    /// Waits until the supervision of each, which has been told to, has ended.
+    pub(super) async fn ended(&self) {
+        let mut tasks = std::mem::take(&mut self.locked().tasks);
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+fn longest_unheard(silences: impl Iterator<Item = (Duration, u64)>) -> Option<u64> {
+    silences.max().filter(|(silence, _)| *silence >= UNHEARD).map(|(_, session)| session)
+}
+
+impl Upstream {
+    /// The session that it serves and no other, while there is one.
+    pub(super) fn owner(&self) -> Option<Arc<Session>> {
+        self.owner.as_ref()?.upgrade()
+    }
+
+    /// The era to speak with it. An instance begins with its client's own.
+    pub(super) fn era(&self) -> EraDef {
+        if self.turned_modern.load(Ordering::Relaxed) { EraDef::Modern } else { self.def.era }
+    }
+
+    /// Whether an instance with which the handshake has failed goes on in the modern era; once, and only where the
+    /// shared one is not known to speak the legacy one.
+    pub(super) fn turns_modern(&self) -> bool {
+        self.owner.is_some()
+            && self.def.era == EraDef::Auto
+            && !self.turned_modern.swap(true, Ordering::Relaxed)
+    }
+
+    /// Its instances, by the number of the session that each serves.
+    pub fn instances(&self) -> BTreeMap<u64, Arc<Upstream>> {
+        self.instances.locked().by_session.clone()
+    }
+
+    /// What serves a session: itself, or the session's own instance, which begins with its first use.
+    ///
+    /// # Errors
+    /// `busy` where `max_instances` sessions have one, `upstream_down` where the server is stopped or down.
+    pub fn serving(self: &Arc<Self>, session: &Arc<Session>, keeper: &Arc<Keeper>) -> Result<Arc<Self>> {
+        if self.def.sharing != Sharing::PerSession || self.owner.is_some() {
+            return Ok(self.clone());
+        }
+        if let Some(own) = self.instances.locked().by_session.get(&session.number) {
+            return Ok(own.clone());
+        }
+        let state = self.state();
+        if matches!(state, State::Stopped | State::Disabled | State::BackingOff { .. } | State::Failed { .. })
+        {
+            return Err(self.down(&state));
+        }
+        self.instance(session, keeper)
+    }
+
+    /// What serves a session now, where anything does.
+    pub fn served(self: &Arc<Self>, session: &Session) -> Option<Arc<Self>> {
+        match self.def.sharing {
+            Sharing::PerSession => self.instances.locked().by_session.get(&session.number).cloned(),
+            Sharing::Shared | Sharing::PerUser => Some(self.clone()),
+        }
+    }
+
+    fn instance(self: &Arc<Self>, session: &Arc<Session>, keeper: &Arc<Keeper>) -> Result<Arc<Self>> {
+        let limit = self.def.instance_limit();
+        let mut held = self.instances.locked();
+        // Told before its instances are let go of, so that none is made afterwards.
+        if session.ended.is_cancelled() {
+            return Err(Error::caller(Code::SessionNotFound, "the session has ended"));
+        }
+        if held.by_session.len() >= limit
+            && let Some(own) = Instances::unheard(&held).and_then(|session| held.by_session.remove(&session))
+        {
+            own.stopping.cancel();
+        }
+        if held.by_session.len() >= limit {
+            let text = format!(
+                "{limit} sessions have server {:?} for themselves already (max_instances); try again when one has ended",
+                self.name.as_str()
+            );
+            return Err(Error::hub(Code::Busy, text).retry(Retry::After(AGAIN)));
+        }
+        let mut def = self.def.clone();
+        if self.offer().is_some_and(|offer| offer.about.revision.era() == Era::Legacy) {
+            def.era = EraDef::Legacy;
+        }
+        let (owner, keeper) = (Arc::downgrade(session), keeper.clone());
+        let hears = owner.clone();
+        let birth = Birth {
+            tenant: self.tenant.clone(),
+            name: self.name.clone(),
+            def,
+            reach: self.reach.clone(),
+            rules: self.rules.clone(),
+            remembered: None,
+            before: None,
+            hear: Arc::new(move |upstream, news| {
+                if let (News::Updated(uri), Some(session)) = (news, hears.upgrade()) {
+                    let text = session.updated(&keeper.catalog(), &upstream.name, &uri);
+                    text.map(|text| session.send(text));
+                }
+            }),
+            owner: Some(owner),
+            log: self.log.clone(),
+        };
+        while held.tasks.try_join_next().is_some() {}
+        let own = Self::spawn(birth, &mut held.tasks, &self.stopping);
+        held.by_session.insert(session.number, own.clone());
+        Ok(own)
+    }
+
+    /// Lets go of a session's instance, which ends.
+    pub fn release(&self, session: &Session) {
+        if let Some(own) = self.instances.locked().by_session.remove(&session.number) {
+            own.stopping.cancel();
+        }
+    }
+
+    /// Ends an instance, and waits until its process is gone.
+    pub(super) async fn end(&self) {
+        self.stop_alone().await;
+        self.stopping.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_was_not_heard_for_long_gives_way_and_the_one_unheard_for_longest_first() {
+        let after = |silences: &[u64]| {
+            let silences = silences.iter().map(|s| Duration::from_secs(*s)).zip(1..);
+            longest_unheard(silences)
+        };
+        assert_eq!(after(&[]), None);
+        assert_eq!(after(&[599, 0]), None);
+        assert_eq!(after(&[600, 900, 10]), Some(2));
+    }
+}
