@@ -448,15 +448,17 @@ impl Upstream {
 
     /// Lets a call through, unless the last ones all got no answer.
     pub fn pass(&self) -> Result<()> {
-        self.breaker.pass().map_err(|wait| {
-            let text = format!(
-                "server {:?} is not called now: {}; the next trial is in {:.1} s",
-                self.name.as_str(),
-                self.silence(),
-                wait.as_secs_f32()
-            );
-            Error::upstream(Code::UpstreamDown, text).retry(Retry::After(wait))
-        })
+        self.breaker.pass().map_err(|wait| self.spared(wait))
+    }
+
+    fn spared(&self, wait: Duration) -> Error {
+        let text = format!(
+            "server {:?} is not called now: {}; the next trial is in {:.1} s",
+            self.name.as_str(),
+            self.silence(),
+            wait.as_secs_f32()
+        );
+        Error::upstream(Code::UpstreamDown, text).retry(Retry::After(wait))
     }
 
     /// Takes note of how a call has ended: with an answer, or without one.
@@ -633,6 +635,9 @@ impl Upstream {
 
     /// Wants to hear of changes of a resource. Answers when the server has taken note.
     pub async fn subscribe(&self, uri: &str, deadline: Instant) -> Result<()> {
+        if let Some(wait) = self.breaker.open_for().filter(|wait| !wait.is_zero()) {
+            return Err(self.spared(wait));
+        }
         let live = self.live(deadline).await?;
         if !live.about.can.subscribe {
             let text = format!("server {:?} does not tell when resources change", self.name.as_str());

@@ -22,6 +22,7 @@ use crate::offer::ListKind;
 use crate::route::{Routed, resource_targets};
 use crate::session::{Handshake, Level, Session};
 use crate::tenant::Change;
+use crate::upstream::State;
 use crate::upstream::link::Link;
 use crate::wire::{self, INVALID_PARAMS, Refusal};
 
@@ -184,7 +185,9 @@ async fn set_level(endpoint: &Endpoint, session: &Arc<Session>, frame: &Frame) -
         Refusal::new(INVALID_PARAMS, "logging/setLevel: \"level\" is no severity of RFC 5424")
     })?;
     session.set_level(level);
-    let served = endpoint.upstreams().filter_map(|up| up.served(session));
+    // One that answers nothing is left alone: what it logs is filtered here all the same.
+    let answering = endpoint.upstreams().filter(|up| !matches!(up.state(), State::Degraded { .. }));
+    let served = answering.filter_map(|up| up.served(session));
     let tell = served.filter_map(|up| up.connected().map(|live| (up, live))).map(|(up, live)| async move {
         if questions::era_for(&Client::Legacy(session.clone()), &live).await == Era::Modern
             || !live.about.can.logging

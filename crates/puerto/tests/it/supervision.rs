@@ -82,6 +82,17 @@ fn a_process_ends_with_a_hub_that_is_ended_by_force() {
 }
 
 #[test]
+fn a_server_that_answers_nothing_is_spared_subscriptions_too() {
+    let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"call_timeout": 1, "max_failures": 1})));
+    let session = hub.session("/mcp", "2025-11-25");
+    let slow = hub.call("/mcp/default/pipe", "wait", json!({"ms": 60_000}));
+    assert!(slow["result"].to_string().contains("did not answer within 1 s"), "{slow}");
+    let refused = session.ask("resources/subscribe", json!({"uri": "test://watched-resource"})).response();
+    assert!(refused["error"].to_string().contains("is not called now"), "{refused}");
+    assert_eq!(session.ask("logging/setLevel", json!({"level": "info"})).response()["result"], json!({}));
+}
+
+#[test]
 fn subscriptions_outlive_the_process_of_a_legacy_server() {
     let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"era": "legacy"})));
     let session = hub.session("/mcp", "2025-11-25");
