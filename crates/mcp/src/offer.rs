@@ -71,6 +71,15 @@ impl ListKind {
         }
     }
 
+    /// The list in whose name its changes are told: templates change with the resources.
+    pub const fn listed_with(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Resources | Self::Templates => "resources",
+            Self::Prompts => "prompts",
+        }
+    }
+
     /// One of them, for people.
     pub const fn noun(self) -> &'static str {
         match self {

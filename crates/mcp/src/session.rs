@@ -247,12 +247,7 @@ impl Session {
             Some(_) => return None,
             None => catalog.outward_uri(server, uri),
         };
-        let text = |uri: Value| {
-            format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":{uri}}}}}"#
-            )
-        };
-        self.is_subscribed(&outward).then(|| text(outward.into()).into())
+        self.is_subscribed(&outward).then(|| resource_updated(&outward))
     }
 
     /// Its subscriptions.
@@ -329,6 +324,13 @@ impl Sessions {
     pub fn count(&self) -> usize {
         self.open.read().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+/// What tells a client that a resource has changed, by the URI that it uses.
+pub(crate) fn resource_updated(uri: &str) -> Parts {
+    let uri = Value::from(uri);
+    format!(r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":{uri}}}}}"#)
+        .into()
 }
 
 /// An id that nobody can guess.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use puerto_core::{Error, ProfileName, Result, ServerName, TenantId, TenantView};
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::catalog::{Catalog, Part, Scope};
 use crate::offer::{ListKind, Offer};
@@ -46,6 +46,23 @@ pub enum Change {
         /// How it is now.
         state: &'static str,
     },
+    /// More than this listener could take in: anything may be different.
+    Missed,
+}
+
+/// Hears of changes.
+#[derive(Debug)]
+pub struct Changes(broadcast::Receiver<Change>);
+
+impl Changes {
+    /// The next one; nothing once none can come.
+    pub async fn next(&mut self) -> Option<Change> {
+        match self.0.recv().await {
+            Ok(change) => Some(change),
+            Err(RecvError::Lagged(_)) => Some(Change::Missed),
+            Err(RecvError::Closed) => None,
+        }
+    }
 }
 
 /// Keeps what a server offers for the next start.
@@ -146,8 +163,8 @@ impl Keeper {
     }
 
     /// Hears of changes from now on.
-    pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.changes.subscribe()
+    pub fn changes(&self) -> Changes {
+        Changes(self.changes.subscribe())
     }
 
     /// Takes in the news of a server.
@@ -228,5 +245,28 @@ impl Tenant {
             futures_util::future::join_all(coming.iter().map(|(up, until)| up.first_offer(*until))).await;
         }
         self.keeper.catalog()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use puerto_core::def::Separator;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_fell_behind_is_told_so_once_and_hears_the_rest() {
+        let shape =
+            Shape::new(BTreeMap::default(), Separator::default(), &Default::default(), BTreeMap::default());
+        let keeper = Keeper::new(shape, Vec::new(), Arc::new(|_, _, _| {}));
+        let mut changes = keeper.changes();
+        let server = ServerName::new("s").unwrap();
+        (0..=CHANGE_QUEUE).for_each(|_| keeper.tell(&server, &[ListKind::Tools]));
+        assert!(matches!(changes.next().await, Some(Change::Missed)));
+        for _ in 0..CHANGE_QUEUE {
+            assert!(matches!(changes.next().await, Some(Change::List { .. })));
+        }
+        drop(keeper);
+        assert!(changes.next().await.is_none());
     }
 }

@@ -8,7 +8,6 @@ use puerto_core::def::Sharing;
 use puerto_core::record::Kind as RecordKind;
 use puerto_core::trace::Trace;
 use puerto_core::{Ctx, Outcome, Result};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use crate::call::{Client, questions};
@@ -20,7 +19,7 @@ use crate::hub::{Endpoint, Hub};
 use crate::list;
 use crate::offer::ListKind;
 use crate::route::{Routed, resource_targets};
-use crate::session::{Handshake, Level, Session};
+use crate::session::{self, Handshake, Level, Session};
 use crate::tenant::Change;
 use crate::upstream::State;
 use crate::upstream::link::Link;
@@ -260,39 +259,47 @@ pub fn stream(hub: &Arc<Hub>, endpoint: Endpoint, session: Arc<Session>) -> BoxS
     stream::unfold(
         (changes, endpoint, session, stopping),
         |(mut changes, endpoint, session, stopping)| async move {
-            let text = loop {
+            let texts = loop {
                 session.touch();
                 let mut inbox = session.received().await;
                 tokio::select! {
-                    message = inbox.recv() => break message?,
-                    change = changes.recv() => match change {
-                        Ok(change) => if let Some(text) = told(&endpoint, &session, &change) { break text },
-                        Err(RecvError::Lagged(_)) => {}
-                        Err(RecvError::Closed) => return None,
-                    },
+                    message = inbox.recv() => break vec![message?],
+                    change = changes.next() => {
+                        let texts = told(&endpoint, &session, &change?);
+                        if !texts.is_empty() {
+                            break texts;
+                        }
+                    }
                     () = session.ended.cancelled() => return None,
                     () = stopping.cancelled() => return None,
                     // An open stream is use enough to keep a session.
                     () = tokio::time::sleep_until(Instant::now() + LIMIT) => {}
                 }
             };
-            Some((text, (changes, endpoint, session, stopping)))
+            Some((stream::iter(texts), (changes, endpoint, session, stopping)))
         },
     )
+    .flatten()
     .boxed()
 }
 
-fn told(endpoint: &Endpoint, session: &Session, change: &Change) -> Option<Parts> {
+fn told(endpoint: &Endpoint, session: &Session, change: &Change) -> Vec<Parts> {
+    let listed = |noun| format!(r#"{{"jsonrpc":"2.0","method":"notifications/{noun}/list_changed"}}"#).into();
     if let Some(kind) = endpoint.list_changed(change) {
-        let noun = match kind {
-            ListKind::Tools => "tools",
-            ListKind::Prompts => "prompts",
-            ListKind::Resources | ListKind::Templates => "resources",
-        };
-        return Some(format!(r#"{{"jsonrpc":"2.0","method":"notifications/{noun}/list_changed"}}"#).into());
+        return vec![listed(kind.listed_with())];
     }
-    let Change::Updated { server, uri } = change else { return None };
-    // Of a server that serves each session by itself only the session's own instance counts, and tells it alone.
-    let own = endpoint.tenant.upstream(server).is_ok_and(|up| up.def.sharing == Sharing::PerSession);
-    if own { None } else { session.updated(&endpoint.catalog(), server, uri) }
+    match change {
+        Change::Updated { server, uri } => {
+            // Of a server with an instance for each session only the session's own counts, and tells it alone.
+            let own = endpoint.tenant.upstream(server).is_ok_and(|up| up.def.sharing == Sharing::PerSession);
+            let updated = if own { None } else { session.updated(&endpoint.catalog(), server, uri) };
+            updated.into_iter().collect()
+        }
+        Change::Missed => {
+            let resources = session.subscriptions();
+            let resources = resources.iter().map(|uri| session::resource_updated(uri));
+            ["tools", "prompts", "resources"].map(listed).into_iter().chain(resources).collect()
+        }
+        Change::List { .. } | Change::Profile { .. } | Change::State { .. } => Vec::new(),
+    }
 }

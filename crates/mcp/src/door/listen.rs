@@ -9,14 +9,13 @@ use futures_util::stream::{self, StreamExt};
 use puerto_core::record::Kind as RecordKind;
 use puerto_core::{Ctx, Op, Outcome, ServerName};
 use serde::Deserialize;
-use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::door::Reply;
 use crate::frame::{Frame, Parts};
 use crate::hub::{Endpoint, Hub};
 use crate::offer::ListKind;
 use crate::route::resource_targets;
-use crate::tenant::Change;
+use crate::tenant::{Change, Changes};
 use crate::wire::{self, INVALID_PARAMS, Refusal};
 
 /// Resources that one stream may watch.
@@ -39,7 +38,7 @@ struct Listening {
     filter: Filter,
     /// What the client calls each resource of a server.
     resources: BTreeMap<(ServerName, Arc<str>), String>,
-    changes: broadcast::Receiver<Change>,
+    changes: Changes,
     op: Op,
     over: bool,
 }
@@ -79,9 +78,10 @@ pub(super) async fn open(hub: &Arc<Hub>, endpoint: &Endpoint, ctx: &Ctx, frame: 
     futures_util::future::join_all(endpoint.upstreams().map(|up| up.hears(ctx.deadline))).await;
     let first = listening.acknowledgement();
     let rest = stream::unfold(listening, |mut listening| async move {
-        let text = listening.next().await?;
-        Some((text, listening))
+        let texts = listening.next().await?;
+        Some((stream::iter(texts), listening))
     });
+    let rest = rest.flatten();
     Reply::Stream(stream::iter([first]).chain(rest).boxed())
 }
 
@@ -129,24 +129,19 @@ impl Listening {
         )
     }
 
-    async fn next(&mut self) -> Option<Parts> {
+    async fn next(&mut self) -> Option<Vec<Parts>> {
         if self.over {
             return None;
         }
         loop {
             let change = tokio::select! {
-                change = self.changes.recv() => change,
-                () = self.hub.draining.cancelled() => return Some(self.end()),
+                change = self.changes.next() => change,
+                () = self.hub.draining.cancelled() => None,
             };
-            match change {
-                Ok(change) => {
-                    if let Some(text) = self.told(&change) {
-                        return Some(text);
-                    }
-                }
-                // Some were missed: every list that is watched may have changed.
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return Some(self.end()),
+            let Some(change) = change else { return Some(vec![self.end()]) };
+            let texts = self.told(&change);
+            if !texts.is_empty() {
+                return Some(texts);
             }
         }
     }
@@ -160,22 +155,38 @@ impl Listening {
         wire::result(&self.id, &members)
     }
 
-    fn told(&self, change: &Change) -> Option<Parts> {
+    fn told(&self, change: &Change) -> Vec<Parts> {
         if let Some(kind) = self.endpoint.list_changed(change) {
-            let (wanted, noun) = match kind {
-                ListKind::Tools => (self.filter.tools_list_changed, "tools"),
-                ListKind::Prompts => (self.filter.prompts_list_changed, "prompts"),
-                ListKind::Resources | ListKind::Templates => {
-                    (self.filter.resources_list_changed, "resources")
-                }
-            };
-            let method = format!("notifications/{noun}/list_changed");
-            return wanted.then(|| self.notification(&method, ""));
+            return self.listed(kind).into_iter().collect();
         }
-        let Change::Updated { server, uri } = change else { return None };
-        let asked = self.resources.get(&(server.clone(), uri.clone()))?;
-        let uri = serde_json::Value::from(asked.as_str());
-        Some(self.notification("notifications/resources/updated", &format!(",\"uri\":{uri}")))
+        match change {
+            Change::Updated { server, uri } => {
+                let asked = self.resources.get(&(server.clone(), uri.clone()));
+                asked.map(|uri| self.updated(uri)).into_iter().collect()
+            }
+            Change::Missed => {
+                let lists = [ListKind::Tools, ListKind::Prompts, ListKind::Resources];
+                let lists = lists.into_iter().filter_map(|kind| self.listed(kind));
+                lists.chain(self.resources.values().map(|uri| self.updated(uri))).collect()
+            }
+            Change::List { .. } | Change::Profile { .. } | Change::State { .. } => Vec::new(),
+        }
+    }
+
+    /// That a list has changed, where the client wants to know.
+    fn listed(&self, kind: ListKind) -> Option<Parts> {
+        let wanted = match kind {
+            ListKind::Tools => self.filter.tools_list_changed,
+            ListKind::Prompts => self.filter.prompts_list_changed,
+            ListKind::Resources | ListKind::Templates => self.filter.resources_list_changed,
+        };
+        let method = format!("notifications/{}/list_changed", kind.listed_with());
+        wanted.then(|| self.notification(&method, ""))
+    }
+
+    fn updated(&self, uri: &str) -> Parts {
+        let uri = serde_json::Value::from(uri);
+        self.notification("notifications/resources/updated", &format!(",\"uri\":{uri}"))
     }
 }
 

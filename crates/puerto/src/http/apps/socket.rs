@@ -22,7 +22,6 @@ use puerto_mcp::tenant::{Change, Keeper};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -252,15 +251,15 @@ impl Page {
                         Some(Err(_)) | None => return Err(Gone),
                     }
                 }
-                change = changes.recv() => match change {
-                    Ok(change) => {
+                change = changes.next() => match change {
+                    // How everything is now tells more than what is left.
+                    Some(Change::Missed) => self.tell_state().await?,
+                    Some(change) => {
                         if let Some(event) = event(&change) {
                             self.tell("server_event", event).await?;
                         }
                     }
-                    // Some were missed: how everything is now tells more than what is left.
-                    Err(RecvError::Lagged(_)) => self.tell_state().await?,
-                    Err(RecvError::Closed) => return Err(Gone),
+                    None => return Err(Gone),
                 },
                 Some(_) = self.calls.join_next(), if !self.calls.is_empty() => {}
                 () = self.out.closed() => return Err(Gone),
@@ -365,7 +364,7 @@ fn event(change: &Change) -> Option<Value> {
             Some(json!({"server": server, "event": "list", "list": kind.member()}))
         }
         Change::Updated { server, uri } => Some(json!({"server": server, "event": "resource", "uri": uri})),
-        Change::Profile { .. } => None,
+        Change::Profile { .. } | Change::Missed => None,
     }
 }
 
