@@ -20,6 +20,7 @@ use puerto_store::{Scope, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::files;
 use crate::record::log::LogWriter;
 use crate::record::metrics::Metrics;
 use crate::record::{self, CHANNEL};
@@ -156,7 +157,8 @@ fn reach(def: &ServerDef, tenant: &puerto_core::def::TenantDef) -> Result<Reach,
             let env = tenant.env.iter().map(|(name, value)| (name.into(), value.reveal().into())).collect();
             let command = def.command.clone().ok_or("\"command\" is missing")?;
             let (args, cwd, limits) = (def.args.clone(), def.cwd.clone(), def.limits);
-            Ok(Reach::Stdio(Program { command, args, cwd, env, limits }))
+            let open_files = files::before();
+            Ok(Reach::Stdio(Program { command, args, cwd, env, limits, open_files }))
         }
         Some(transport @ (Transport::Http | Transport::Sse | Transport::Websocket)) => {
             let over = match (transport, def.transport) {

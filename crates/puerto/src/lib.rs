@@ -5,6 +5,7 @@ mod cli;
 mod command;
 mod compose;
 mod config;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod http;
@@ -25,6 +26,7 @@ const BLOCKING_MAX: usize = 64;
 /// Reads the command line and hands on.
 pub fn main() -> ExitCode {
     memory::keep_freed();
+    files::allow_many();
     let cli = Cli::parse();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_MAX).build();

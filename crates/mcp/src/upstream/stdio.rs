@@ -34,6 +34,8 @@ pub struct Program {
     pub env: Vec<(OsString, OsString)>,
     /// What it may take from the machine.
     pub limits: LimitsDef,
+    /// Files that it may have open, until it wants more, where the limits do not say; as many as we where nothing does.
+    pub open_files: Option<u64>,
 }
 
 /// The child itself, to be stopped by its owner.
@@ -50,7 +52,7 @@ pub(super) fn start(program: &Program, mut fitting: Fitting<'_>) -> Result<(Arc<
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own: stopping reaches what the child started, and Ctrl-C reaches only us.
     command.process_group(0).kill_on_drop(true);
-    bound(&mut command, program.limits);
+    bound(&mut command, program);
     if let Some(cwd) = &program.cwd {
         command.current_dir(cwd);
     }
@@ -73,12 +75,13 @@ pub(super) fn start(program: &Program, mut fitting: Fitting<'_>) -> Result<(Arc<
 
 /// Sets what the child may take, and that it ends with us, even where we are ended by force.
 #[allow(unsafe_code, reason = "only what runs in the child between fork and exec can do this")]
-fn bound(command: &mut Command, limits: LimitsDef) {
+fn bound(command: &mut Command, program: &Program) {
+    let (limits, open_files) = (program.limits, program.open_files);
     let ours = nix::unistd::getpid();
     // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(move || {
-            set_limits(limits)?;
+            set_limits(limits, open_files)?;
             #[cfg(target_os = "linux")]
             {
                 nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
@@ -92,7 +95,7 @@ fn bound(command: &mut Command, limits: LimitsDef) {
     }
 }
 
-fn set_limits(limits: LimitsDef) -> std::io::Result<()> {
+fn set_limits(limits: LimitsDef, open_files: Option<u64>) -> std::io::Result<()> {
     let set = |resource: Resource, value: Option<u64>| match value {
         // No more than we may have ourselves.
         Some(value) => {
@@ -103,7 +106,13 @@ fn set_limits(limits: LimitsDef) -> std::io::Result<()> {
     };
     set(Resource::RLIMIT_AS, limits.memory.map(|mib| u64::from(mib) << 20))?;
     set(Resource::RLIMIT_CPU, limits.cpu_seconds.map(u64::from))?;
-    set(Resource::RLIMIT_NOFILE, limits.open_files.map(u64::from))?;
+    match (limits.open_files, open_files) {
+        (None, Some(soft)) => {
+            let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+            setrlimit(Resource::RLIMIT_NOFILE, soft.min(most), most)?;
+        }
+        (limit, _) => set(Resource::RLIMIT_NOFILE, limit.map(u64::from))?,
+    }
     set(Resource::RLIMIT_NPROC, limits.processes.map(u64::from))?;
     Ok(())
 }

@@ -67,6 +67,24 @@ fn a_process_has_its_limits() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn the_hub_takes_more_open_files_than_it_was_started_with_and_gives_its_children_what_they_expect() {
+    let dir = tempfile::tempdir().unwrap();
+    let starter = dir.path().join("starter");
+    std::fs::write(&starter, format!("#!/bin/sh\nulimit -Sn 256\nexec {PUERTO} \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&starter, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let hub = Hub::with_servers(starter.to_str().unwrap(), &on_pipe(json!({})));
+    let soft = |pid: u64| -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap().to_owned();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let (own, child) = (soft(hub.process.pid().into()), soft(pid(&hub).unwrap()));
+    assert!(own > 256, "{own}");
+    assert_eq!(child, 256);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn a_process_ends_with_a_hub_that_is_ended_by_force() {
     let hub = Hub::with_servers(PUERTO, &on_pipe(json!({})));
     let child = pid(&hub).unwrap();
