@@ -106,7 +106,7 @@ pub(crate) struct Serve {
 /// Servers from other programs' files.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// Files to read: mcpServers, VS Code's mcp.json, Codex's config.toml, a registry's server.json
+    /// Files to read: mcpServers, VS Code's mcp.json, Codex's config.toml, a registry's server.json, a bundle (.mcpb)
     #[arg(value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
     pub(crate) files: Vec<PathBuf>,
     /// Read the files of this program, in your home directory and in this one
@@ -118,9 +118,12 @@ pub(crate) struct Import {
     /// Tenant that gets the servers
     #[arg(long, default_value = "default")]
     pub(crate) tenant: String,
-    /// Value that a server.json asks for; may be given several times
+    /// Value that a server.json or a bundle asks for; may be given several times
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "from")]
     pub(crate) set: Vec<String>,
+    /// Read the file only where this is its SHA-256
+    #[arg(long, value_name = "HEX", conflicts_with = "from")]
+    pub(crate) sha256: Option<String>,
     /// server.json: take its remote address and not its package
     #[arg(long)]
     pub(crate) remote: bool,

@@ -24,6 +24,7 @@ use std::path::Path;
 use puerto_core::def::{HubDef, LogLevel};
 
 pub(crate) use expand::Env;
+pub(crate) use known::nearest;
 pub(crate) use locate::{DEFAULT, Origin, locate};
 pub(crate) use problem::{Problem, Severity};
 pub(crate) use schema::schema;

@@ -62,6 +62,11 @@ pub(crate) fn place(
 
 /// Reads a text file; `None` where there is none.
 pub(crate) fn read(path: &Path) -> Done<Option<String>> {
+    bytes(path, FILE_MAX)?.map(|bytes| text(path, bytes)).transpose()
+}
+
+/// Reads a file of so many bytes at most; `None` where there is none.
+pub(super) fn bytes(path: &Path, max: u64) -> Done<Option<Vec<u8>>> {
     let name = path.display().to_string();
     let failed = |error: std::io::Error| {
         Box::new(Problem::error(format!("could not read this file: {error}")).file(&name))
@@ -72,18 +77,22 @@ pub(crate) fn read(path: &Path) -> Done<Option<String>> {
         Err(error) => return Err(failed(error)),
     };
     let mut bytes = Vec::new();
-    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > max { Err(too_large(&name, max)) } else { Ok(Some(bytes)) }
+}
+
+/// What a file holds, as the text that it should be.
+pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Done<String> {
+    let name = path.display().to_string();
     if bytes.len() as u64 > FILE_MAX {
-        return Err(Problem::error(format!("this file is larger than {FILE_MAX} bytes")).file(&name).into());
-    }
-    if bytes.starts_with(b"PK\x03\x04") {
-        let help = "unpack it, and add what its manifest.json starts: puerto add NAME -- COMMAND ARGS";
-        let problem = Problem::error("this is a bundle (.mcpb), which this version of Puerto does not read");
-        return Err(problem.file(&name).help(help).into());
+        return Err(too_large(&name, FILE_MAX));
     }
     String::from_utf8(bytes)
-        .map(Some)
         .map_err(|_| Problem::error("this file is not UTF-8").file(&name).help("save it as UTF-8").into())
+}
+
+fn too_large(name: &str, max: u64) -> Box<Problem> {
+    Problem::error(format!("this file is larger than {max} bytes")).file(name).into()
 }
 
 /// The text of a configuration with servers added to a tenant. `text` is `None` where there is no file yet.

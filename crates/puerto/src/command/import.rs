@@ -1,13 +1,17 @@
 //! `puerto import`: takes over servers from other programs' files. Everything that will be started or called
 //! is shown before anything is written, since such files come from anywhere.
 
+mod bundle;
 pub(crate) mod codex;
 mod entry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod kind;
+mod manifest;
 mod notation;
+mod place;
 mod registry;
+mod setting;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +21,8 @@ use std::process::ExitCode;
 
 use puerto_core::TenantId;
 
+use self::bundle::{BUNDLE_MAX, Bundle};
+use self::place::Place;
 use super::draft::{Draft, allowed_name, harmless, looks_secret, numbered, quoted, references};
 use super::edit::{self, Done, Source};
 use super::{config_file, places, refused};
@@ -43,6 +49,8 @@ struct Batch {
     file: PathBuf,
     title: &'static str,
     found: Vec<Found>,
+    /// Where the files of its server will lie.
+    bundle: Option<Place>,
 }
 
 /// What readers may use beside the file.
@@ -50,11 +58,23 @@ struct Surroundings {
     /// The directory that a project's file belongs to.
     project: Option<PathBuf>,
     /// Values given with `--set`.
-    set: BTreeMap<String, String>,
+    set: Vec<(String, String)>,
     /// Those of them that a file has asked for.
     used: RefCell<BTreeSet<String>>,
     /// Whether a remote address is wanted and not a package.
     remote: bool,
+}
+
+impl Surroundings {
+    /// What was given under a name, in the order of the command line.
+    fn all_given(&self, name: &str) -> Vec<String> {
+        let given: Vec<_> =
+            self.set.iter().filter(|(given, _)| given == name).map(|(_, value)| value.clone()).collect();
+        if !given.is_empty() {
+            self.used.borrow_mut().insert(name.to_owned());
+        }
+        given
+    }
 }
 
 /// Runs the command.
@@ -64,13 +84,13 @@ pub(crate) fn run(args: &Import) -> ExitCode {
 
 fn import(args: &Import) -> Done<ExitCode> {
     TenantId::new(&args.tenant).map_err(|e| Problem::error(e.to_string()))?;
-    let batches = read(args)?;
     let file = config_file(&args.config);
+    let batches = read(args, &file)?;
     let name = file.display().to_string();
     let before = edit::read(&file)?;
     let plan = Plan::new(&name, before.as_deref(), &args.tenant, &batches)?;
     out::line(plan.lines.join("\n"));
-    if plan.servers.is_empty() {
+    if plan.servers.is_empty() && plan.bundles.is_empty() {
         out::line(format!("\nnothing to add to {name}"));
         return Ok(if plan.left_out > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
@@ -78,9 +98,7 @@ fn import(args: &Import) -> Done<ExitCode> {
     if let Some(problem) = edit::new_errors(&name, before.as_deref(), &after).into_iter().next() {
         return Err(problem.into());
     }
-    let many =
-        if plan.servers.len() == 1 { "1 server".into() } else { format!("{} servers", plan.servers.len()) };
-    let what = format!("{many} to the tenant {} of {name}", args.tenant);
+    let what = plan.what(&args.tenant, &name);
     if args.dry_run {
         out::line(format!("\nwould add {what}; nothing was written (--dry-run)"));
         plan.say_unset();
@@ -90,7 +108,11 @@ fn import(args: &Import) -> Done<ExitCode> {
         out::error_line("nothing was written");
         return Ok(ExitCode::FAILURE);
     }
-    let backup = edit::write(&file, &after)?;
+    let places: Vec<_> = plan.bundles.iter().filter_map(|at| batches[*at].bundle.as_ref()).collect();
+    let backup = place::with_files(&places, || match plan.servers.is_empty() {
+        true => Ok(None),
+        false => edit::write(&file, &after),
+    })?;
     let kept = backup.map(|path| format!("; as it was: {}", path.display())).unwrap_or_default();
     out::line(format!("\nadded {what}{kept}"));
     plan.say_unset();
@@ -115,23 +137,34 @@ fn line() -> Done<String> {
     Ok(given.trim().to_owned())
 }
 
-/// Reads every file that is asked for.
-fn read(args: &Import) -> Done<Vec<Batch>> {
-    let set = super::add::pairs(&args.set, '=', "--set NAME=VALUE")?.into_iter().collect();
+/// Reads every file that is asked for; bundles will lie beside the configuration.
+fn read(args: &Import, config: &Path) -> Done<Vec<Batch>> {
+    let set = super::add::pairs(&args.set, '=', "--set NAME=VALUE")?;
     let mut around = Surroundings { project: None, set, used: RefCell::default(), remote: args.remote };
     let Some(client) = args.from else {
+        if args.sha256.is_some() && args.files.len() > 1 {
+            return Err(Problem::error("--sha256 is the hash of one file").help("name one file only").into());
+        }
         let mut batches = Vec::new();
         for file in &args.files {
-            let Some(text) = edit::read(file)? else {
+            let Some(bytes) = edit::bytes(file, BUNDLE_MAX)? else {
                 return Err(Problem::error("there is no such file").file(file.display().to_string()).into());
             };
+            if let Some(hash) = &args.sha256 {
+                bundle::check_hash(file, &bytes, hash)?;
+            }
+            if bundle::is_bundle(file, &bytes) {
+                let bundle = Bundle::open(file, bytes)?;
+                batches.push(place::batch(file, bundle, config, &batches, &around)?);
+                continue;
+            }
             around.project = project_of(file);
-            batches.push(kind::batch(file, text, None, &around)?);
+            batches.push(kind::batch(file, edit::text(file, bytes)?, None, &around)?);
         }
-        if let Some(unused) = around.set.keys().find(|name| !around.used.borrow().contains(*name)) {
+        if let Some((unused, _)) = around.set.iter().find(|(name, _)| !around.used.borrow().contains(name)) {
             let problem = Problem::error(format!("no file asks for {unused:?}"));
             return Err(problem
-                .help("--set gives what a server.json asks for, under the name that it uses")
+                .help("--set gives what a server.json or a bundle asks for, under the name that it uses")
                 .into());
         }
         return Ok(batches);
@@ -172,6 +205,8 @@ fn project_of(file: &Path) -> Option<PathBuf> {
 #[derive(Debug, Default)]
 struct Plan {
     servers: Vec<(String, Draft)>,
+    /// The batches whose bundles are to be unpacked.
+    bundles: Vec<usize>,
     lines: Vec<String>,
     unset: BTreeMap<String, String>,
     left_out: usize,
@@ -182,7 +217,7 @@ impl Plan {
         let source = before.map(|text| Source::json(name, text.to_owned())).transpose()?;
         let root = source.as_ref().map(|source| &source.root);
         let mut plan = Self::default();
-        for batch in batches {
+        for (at, batch) in batches.iter().enumerate() {
             if !plan.lines.is_empty() {
                 plan.lines.push(String::new());
             }
@@ -192,18 +227,22 @@ impl Plan {
                 plan.lines.push("  no servers in it".into());
             }
             for found in &batch.found {
-                plan.take(found, root, tenant);
+                let is_wanted = plan.take(found, root, tenant);
+                if is_wanted && batch.bundle.as_ref().is_some_and(|place| !place.is_there) {
+                    plan.bundles.push(at);
+                }
             }
         }
         Ok(plan)
     }
 
-    /// Decides about one server.
-    fn take(&mut self, found: &Found, root: Option<&Node>, tenant: &str) {
+    /// Decides about one server; whether it will be there, or is already.
+    fn take(&mut self, found: &Found, root: Option<&Node>, tenant: &str) -> bool {
         let (mut draft, mut notes) = (found.draft.clone(), found.notes.clone());
         let given = harmless(&found.name);
         if is_puerto(&draft, root) {
-            return self.say(&given, &draft, &["left out: this is Puerto itself".into()]);
+            self.say(&given, &draft, &["left out: this is Puerto itself".into()]);
+            return false;
         }
         draft.headers.retain(|(header, _)| {
             let ours = config::OUR_HEADERS.contains(&&*header.to_ascii_lowercase());
@@ -225,7 +264,10 @@ impl Plan {
                 self.servers.iter().find(|(taken, _)| *taken == name).map(|(_, other)| *other == draft);
             match same_there.or(same_new) {
                 None => break,
-                Some(true) => return self.say(&given, &draft, &[format!("left out: {name} is the same")]),
+                Some(true) => {
+                    self.say(&given, &draft, &[format!("left out: {name} is the same")]);
+                    return true;
+                }
                 Some(false) => name = numbered(&wanted, number),
             }
         }
@@ -236,7 +278,8 @@ impl Plan {
             self.left_out += 1;
             let help = problem.help.map(|help| format!("; {help}")).unwrap_or_default();
             notes.push(format!("left out: {}{help}", problem.message));
-            return self.say(&given, &draft, &notes);
+            self.say(&given, &draft, &notes);
+            return false;
         }
         notes.extend(copied(&draft));
         for variable in draft.unset() {
@@ -245,6 +288,19 @@ impl Plan {
         }
         self.say(&name, &draft, &notes);
         self.servers.push((name, draft));
+        true
+    }
+
+    /// What is added, for people.
+    fn what(&self, tenant: &str, name: &str) -> String {
+        let many = |count: usize, noun: &str| match count {
+            1 => format!("1 {noun}"),
+            _ => format!("{count} {noun}s"),
+        };
+        if self.servers.is_empty() {
+            return format!("the files of {}, which were missing", many(self.bundles.len(), "bundle"));
+        }
+        format!("{} to the tenant {tenant} of {name}", many(self.servers.len(), "server"))
     }
 
     /// What the user has to do before Puerto can start.

@@ -1,5 +1,6 @@
-//! Setting up: `init`, `add`, `export` and `doctor`, on files as other programs write them; `import` beside.
+//! Setting up: `init`, `add`, `export` and `doctor`, on files as other programs write them; `import` beside, bundles in a file of their own.
 
+mod bundle;
 mod import;
 
 use std::path::PathBuf;

@@ -2,9 +2,9 @@
 //! over into.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::manifest::{self, Files};
 use super::{Batch, Plan, Surroundings, codex, kind};
 use crate::command::edit::{self, Done, Source};
 use crate::config::fuzz::placed;
@@ -46,21 +46,32 @@ fn read(text: &str) -> Option<Done<Batch>> {
     let is_toml = !text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '/']);
     let name = if is_toml { "it.toml" } else { "it.json" };
     let source = if is_toml { codex::source(name, text.into()) } else { Source::json(name, text.into()) };
-    if source.is_ok_and(|source| names(&source.root, "envFile")) {
+    if source.as_ref().is_ok_and(|source| names(&source.root, "envFile")) {
         return None;
     }
     let around = Surroundings {
         project: Some("project".into()),
-        set: BTreeMap::new(),
+        set: Vec::new(),
         used: RefCell::default(),
         remote: false,
     };
+    if let Some(source) = source.ok().filter(|s| !is_toml && s.root.get("manifest_version").is_some()) {
+        return Some(bundle(&source, &around));
+    }
     let done = kind::batch(Path::new(name), text.to_owned(), None, &around);
     // One name for the file in every message.
     Some(done.map_err(|mut problem| {
         problem.file = "it.json".into();
         problem
     }))
+}
+
+/// The server of a bundle with this manifest.
+fn bundle(manifest: &Source, around: &Surroundings) -> Done<Batch> {
+    manifest::identity(manifest)?;
+    let files = Files { dir: "/bundles/it-1", has: &|name| name.starts_with("server/") };
+    let found = vec![manifest::read(manifest, &files, around)?];
+    Ok(Batch { file: "it.json".into(), title: "bundle", found, bundle: None })
 }
 
 /// Whether a key stands anywhere.

@@ -1,7 +1,6 @@
 //! Which program a file belongs to, found by what stands in it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Batch, Found, Surroundings, codex, entry, registry};
@@ -19,7 +18,7 @@ pub(super) fn batch(
     around: &Surroundings,
 ) -> Done<Batch> {
     let name = file.display().to_string();
-    let made = |title, found| Ok(Batch { file: file.to_owned(), title, found });
+    let made = |title, found| Ok(Batch { file: file.to_owned(), title, found, bundle: None });
     let is_toml = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
     if is_toml {
         return made(ClientKind::Codex.title(), codex::read(&codex::source(&name, text)?, around)?);
@@ -56,6 +55,9 @@ pub(super) fn batch(
     }
     let (problem, help) = match root.get("tenants") {
         Some(_) => ("this is a configuration of Puerto", "use it with --config FILE"),
+        None if root.get("manifest_version").is_some() || root.get("dxt_version").is_some() => {
+            ("this is the manifest of a bundle", "name the bundle itself, a file that ends in .mcpb or .dxt")
+        }
         None if is_list => ("this is a list of a registry", "save one of its servers as a file of its own"),
         None => ("nothing in this file lists MCP servers", EXPECTED),
     };
@@ -67,7 +69,7 @@ pub(super) fn batch(
 }
 
 const EXPECTED: &str = "expected \"mcpServers\" (Claude, Cursor, Windsurf), \"servers\" (VS Code), a registry's server.json, \
-                        or Codex's config.toml";
+                        Codex's config.toml, or a bundle (.mcpb)";
 
 /// `mcpServers` of the whole file, then those of each project (Claude Code keeps both in one file).
 fn with_projects(source: &Source, around: &Surroundings) -> Done<Vec<Found>> {
@@ -82,7 +84,7 @@ fn with_projects(source: &Source, around: &Surroundings) -> Done<Vec<Found>> {
         let key = Key::Key(&projects, &project.key);
         let inside = Surroundings {
             project: Some(project.key.clone().into()),
-            set: BTreeMap::new(),
+            set: Vec::new(),
             used: RefCell::default(),
             ..*around
         };

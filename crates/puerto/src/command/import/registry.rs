@@ -9,7 +9,7 @@ use super::entry::scalar;
 use super::notation::{literal, variable};
 use super::{Found, Surroundings, line};
 use crate::command::add::transport;
-use crate::command::draft::{Draft, harmless};
+use crate::command::draft::{Draft, harmless, quoted};
 use crate::command::edit::{Done, Source};
 use crate::config::Problem;
 use crate::config::json::{Node, Value};
@@ -52,6 +52,9 @@ pub(super) fn read(source: &Source, server: &Node, key: &Key<'_>, around: &Surro
                     (server.span, Problem::error("neither a package nor a remote address is in this file"))
                 }
             };
+            if let Some(problem) = packages.first().and_then(bundle) {
+                return Err(source.wrong(first(server), &Key::Key(key, "packages"), problem));
+            }
             let help = "npm, pypi and oci packages that speak on standard input and output can be taken over, and remote addresses";
             return Err(source.wrong(span, &Key::Key(key, "packages"), problem.help(help)));
         }
@@ -117,6 +120,24 @@ fn kind(package: &Node) -> &str {
     text(package, "registryType")
         .or_else(|| text(package, "registryName"))
         .unwrap_or("without a registry type")
+}
+
+/// What to do about a bundle: Puerto downloads nothing by itself, and the file's hash stands here.
+fn bundle(package: &Node) -> Option<Problem> {
+    if kind(package) != "mcpb" {
+        return None;
+    }
+    let address = text(package, "identifier").unwrap_or_default();
+    let named = address.split(['?', '#']).next().and_then(|path| path.rsplit('/').next());
+    let file = quoted(named.filter(|name| !name.is_empty()).unwrap_or("FILE.mcpb"));
+    let is_hash = |hash: &&str| hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let hash = text(package, "fileSha256").filter(is_hash);
+    let hash = hash.map(|hash| format!(" --sha256 {hash}")).unwrap_or_default();
+    let help = format!("download {}, then: puerto import {file}{hash}", quoted(address));
+    Some(
+        Problem::error("this server comes as a bundle (.mcpb), which Puerto does not download by itself")
+            .help(help),
+    )
 }
 
 /// In the oldest files the version stands beside the packages.
@@ -249,8 +270,7 @@ impl Asking<'_> {
     /// The value of an input: given, fixed, usual, asked for, or a reference where it is a secret.
     fn value(&mut self, wanted: &Wanted<'_>) -> Option<String> {
         let Wanted { name, input } = wanted;
-        if let Some(given) = self.around.set.get(name) {
-            self.around.used.borrow_mut().insert(name.clone());
+        if let Some(given) = self.around.all_given(name).last() {
             self.chosen(name, given, input);
             // As with `puerto add`, what is given is in Puerto's notation: it may name a variable.
             return Some(given.clone());
@@ -311,7 +331,7 @@ fn is_usual(base: &str) -> bool {
 }
 
 /// Asks the user, where there is one.
-fn ask(name: &str, meaning: &str) -> Option<String> {
+pub(super) fn ask(name: &str, meaning: &str) -> Option<String> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return None;
     }

@@ -437,7 +437,7 @@ fn wrong_files_are_told_with_their_place() {
           |
         1 | { "something": 1 }
           | ^
-          = help: expected "mcpServers" (Claude, Cursor, Windsurf), "servers" (VS Code), a registry's server.json, or Codex's config.toml
+          = help: expected "mcpServers" (Claude, Cursor, Windsurf), "servers" (VS Code), a registry's server.json, Codex's config.toml, or a bundle (.mcpb)
 
         error: this should be a text
          --> g.toml:2:11
@@ -460,9 +460,9 @@ fn wrong_files_are_told_with_their_place() {
           = at packages
           = help: npm, pypi and oci packages that speak on standard input and output can be taken over, and remote addresses
 
-        error: this is a bundle (.mcpb), which this version of Puerto does not read
+        error: this is no whole bundle: invalid Zip archive: Could not find EOCD
          --> j.mcpb
-          = help: unpack it, and add what its manifest.json starts: puerto add NAME -- COMMAND ARGS
+          = help: a bundle is a zip: was it downloaded to its end?
 
         error: there is no such file
          --> none.json
