@@ -369,3 +369,6 @@ fn in_words(bytes: u64) -> String {
         _ => format!("{} MB", bytes.div_ceil(1_000_000)),
     }
 }
+
+#[cfg(test)]
+mod tests;
