@@ -173,7 +173,6 @@ pub(crate) struct ServerView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
     /// Those that serve one session each (`sharing: per_session`).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     instances: Vec<InstanceView>,
     /// Memory in use by its process and what that has started, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
