@@ -57,7 +57,7 @@ pub(super) async fn supervise(
     let mut failures = 0u32;
     loop {
         if !wanted {
-            match rest(&mut orders, &shutdown).await {
+            match rest(&upstream, &mut orders, &shutdown).await {
                 true => wanted = true,
                 false => return,
             }
@@ -104,12 +104,20 @@ pub(super) async fn supervise(
 }
 
 /// Waits to be wanted; false at shutdown.
-async fn rest(orders: &mut mpsc::Receiver<Command>, shutdown: &CancellationToken) -> bool {
+async fn rest(
+    upstream: &Upstream,
+    orders: &mut mpsc::Receiver<Command>,
+    shutdown: &CancellationToken,
+) -> bool {
     loop {
         tokio::select! {
             order = orders.recv() => match order {
                 Some(Command::Start | Command::Restart) => return true,
-                Some(Command::Stop(done)) => drop(done.send(())),
+                // One that rests would be woken by the next call.
+                Some(Command::Stop(done)) => {
+                    upstream.set(State::Stopped);
+                    let _ = done.send(());
+                }
                 None => return false,
             },
             () = shutdown.cancelled() => return false,

@@ -39,6 +39,17 @@ fn a_server_that_nobody_uses_rests_and_the_next_call_wakes_it() {
 }
 
 #[test]
+fn a_server_that_rests_is_stopped_for_good_by_its_operator() {
+    let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"idle_timeout": 1})));
+    hub.wait_for("default:pipe", "hibernating");
+    assert_eq!(hub.post("/api/servers/default/pipe/stop", "").json()["status"], "stopped");
+    let refused = hub.call("/mcp/default/pipe", "echo", json!({"text": "hi"}));
+    assert!(refused["result"].to_string().contains("is stopped"), "{refused}");
+    assert_eq!(hub.post("/api/servers/default/pipe/start", "").status, 200);
+    echoes(&hub);
+}
+
+#[test]
 fn an_old_process_is_replaced_and_no_call_is_lost() {
     let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"max_lifetime": 1})));
     let first = pid(&hub).unwrap();
