@@ -512,8 +512,14 @@ impl Upstream {
         self.wake();
         let mut state = self.state.subscribe();
         let settled = state.wait_for(|s| !matches!(s, State::Idle | State::Starting));
-        let settled = tokio::time::timeout_at(deadline, settled).await.map(|r| r.map(|s| s.clone()));
         let name = self.name.as_str();
+        let settled = tokio::select! {
+            settled = tokio::time::timeout_at(deadline, settled) => settled.map(|r| r.map(|s| s.clone())),
+            () = self.stopping.cancelled() => {
+                let text = format!("server {name:?} was ended while it was starting; try again");
+                return Err(Error::upstream(Code::UpstreamDown, text).retry(Retry::After(Duration::ZERO)));
+            }
+        };
         match settled {
             Ok(Ok(State::Ready)) => self.live.load_full().ok_or_else(|| link::closed("just now")),
             Ok(Ok(state)) => Err(self.down(&state)),
@@ -608,8 +614,9 @@ impl Upstream {
 
     /// Stops it, with its instances, and waits until they are gone.
     pub async fn stop(&self) {
-        futures_util::future::join_all(self.instances.take().iter().map(|own| own.end())).await;
         self.stop_alone().await;
+        // Only now, when no call makes another one.
+        futures_util::future::join_all(self.instances.take().iter().map(|own| own.end())).await;
     }
 
     async fn stop_alone(&self) {

@@ -11,34 +11,39 @@ use crate::upstream::http::{Remote, RemoteSession};
 use crate::upstream::link::{Asked, Link, Request, request_text};
 use crate::upstream::watch::{AGAIN, AGAIN_MAX};
 use crate::upstream::{Event, Live, Upstream};
-use crate::wire::{INTERNAL_ERROR, METHOD_NOT_FOUND};
+use crate::wire::{INTERNAL_ERROR, METHOD_NOT_FOUND, Refusal};
 
 /// The question as the client gets it, under an id of ours; where it cannot be asked, the server is told.
 pub async fn pass_on(client: &Client, asked: Asked, frame: &Frame) -> Option<Parts> {
+    match pose(client, &asked, frame) {
+        Ok((_, text)) => Some(text),
+        Err(answer) => {
+            let _ = asked.link.tell(answer, asked.session.as_ref()).await;
+            None
+        }
+    }
+}
+
+/// Our id for a question, and the question as the client gets it; or what the server gets in place of an answer.
+fn pose(client: &Client, asked: &Asked, frame: &Frame) -> Result<(String, Parts), Parts> {
+    let refused = |number, why: &'static str| Err(Refusal::new(number, why).render(&asked.id, false));
     let method = frame.method_name();
     if method == "ping" {
-        let answer = crate::wire::result(&asked.id, "");
-        let _ = asked.link.tell(answer, asked.session.as_ref()).await;
-        return None;
+        return Err(crate::wire::result(&asked.id, ""));
     }
     let Client::Legacy(session) = client else {
-        let _ = asked.refuse(METHOD_NOT_FOUND, "this client cannot be asked across protocol eras").await;
-        return None;
+        return refused(METHOD_NOT_FOUND, "this client cannot be asked across protocol eras");
     };
     if !session.can_answer(&method) {
-        let _ = asked.refuse(METHOD_NOT_FOUND, "the client has not declared that it can be asked this").await;
-        return None;
+        return refused(METHOD_NOT_FOUND, "the client has not declared that it can be asked this");
     }
     match session.ask(asked.clone()) {
         Some(id) => {
             let mut edits = Edits::new();
             edits.set(frame.id, format!("\"{id}\""));
-            Some(edits.apply(&frame.parts))
+            Ok((id, edits.apply(&frame.parts)))
         }
-        None => {
-            let _ = asked.refuse(INTERNAL_ERROR, "too many questions wait for this client").await;
-            None
-        }
+        None => refused(INTERNAL_ERROR, "too many questions wait for this client"),
     }
 }
 
@@ -116,11 +121,18 @@ async fn follow(session: &Arc<Session>, live: &Live, remote: &Arc<Remote>, own: 
     }
 }
 
-/// Puts a question on the stream of the only client whom it can concern.
-pub async fn unasked(session: &Arc<Session>, asked: Asked, question: &Frame) {
-    if let Some(text) = pass_on(&Client::Legacy(session.clone()), asked, question).await {
-        session.send(text);
+/// Puts a question on the stream of the only client whom it can concern. Answers what the server gets where that
+/// cannot be; it does not wait, so that a server that floods its client holds nothing of ours.
+pub fn put(session: &Arc<Session>, asked: &Asked, question: &Frame) -> Option<Parts> {
+    let (id, text) = match pose(&Client::Legacy(session.clone()), asked, question) {
+        Ok(posed) => posed,
+        Err(answer) => return Some(answer),
+    };
+    if session.send(text) {
+        return None;
     }
+    session.asked(format!("\"{id}\"").as_bytes());
+    Some(Refusal::new(INTERNAL_ERROR, "the client does not read its stream").render(&asked.id, false))
 }
 
 /// Puts a log message on the stream of the only client whom it can concern, where it wants to see it.
@@ -146,7 +158,9 @@ async fn heard(
                 session: Some(own.clone()),
                 id: frame.share(frame.id),
             };
-            unasked(session, asked, frame).await;
+            if let Some(answer) = put(session, &asked, frame) {
+                let _ = asked.link.tell(answer, asked.session.as_ref()).await;
+            }
         }
         Kind::Notification => match Event::from_notice(frame) {
             Some(event) => live.announce(event),

@@ -50,7 +50,11 @@ impl Instances {
 
     /// The session of which nothing was heard for longest, where that is long enough for its instance to give way.
     fn unheard(held: &Held) -> Option<u64> {
-        let silence = |own: &Upstream| own.owner().map_or(Duration::MAX, |session| session.idle());
+        let silence = |own: &Upstream| match own.owner() {
+            Some(_) if own.is_busy() => Duration::ZERO,
+            Some(session) => session.idle(),
+            None => Duration::MAX,
+        };
         longest_unheard(held.by_session.iter().map(|(session, own)| (silence(own), *session)))
     }
 
@@ -100,11 +104,6 @@ impl Upstream {
         if let Some(own) = self.instances.locked().by_session.get(&session.number) {
             return Ok(own.clone());
         }
-        let state = self.state();
-        if matches!(state, State::Stopped | State::Disabled | State::BackingOff { .. } | State::Failed { .. })
-        {
-            return Err(self.down(&state));
-        }
         self.instance(session, keeper)
     }
 
@@ -122,6 +121,11 @@ impl Upstream {
         // Told before its instances are let go of, so that none is made afterwards.
         if session.ended.is_cancelled() {
             return Err(Error::caller(Code::SessionNotFound, "the session has ended"));
+        }
+        let state = self.state();
+        if matches!(state, State::Stopped | State::Disabled | State::BackingOff { .. } | State::Failed { .. })
+        {
+            return Err(self.down(&state));
         }
         if held.by_session.len() >= limit
             && let Some(own) = Instances::unheard(&held).and_then(|session| held.by_session.remove(&session))
@@ -162,6 +166,11 @@ impl Upstream {
         let own = Self::spawn(birth, &mut held.tasks, &self.stopping);
         held.by_session.insert(session.number, own.clone());
         Ok(own)
+    }
+
+    /// Whether calls are under way or wait.
+    fn is_busy(&self) -> bool {
+        self.connected().is_some_and(|live| live.is_busy(self.def.concurrent_limit()))
     }
 
     /// Lets go of a session's instance, which ends.

@@ -197,8 +197,9 @@ impl Pipe {
             return;
         }
         if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
-            let frame = frame.clone();
-            tokio::spawn(async move { questions::unasked(&owner, asked, &frame).await });
+            if let Some(answer) = questions::put(&owner, &asked, frame) {
+                let _ = self.to.try_send(answer);
+            }
             return;
         }
         let refusal = if roots {
