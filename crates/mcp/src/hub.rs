@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use puerto_core::def::{HubDef, ProfileKind, Separator, TenantDef};
-use puerto_core::{Caller, Code, Ctx, Error, Recorder, Result, ServerName, TenantId, TenantView, View};
+use puerto_core::{
+    Caller, Code, Ctx, Error, ProfileName, Recorder, Result, ServerName, TenantId, TenantView, View,
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -241,6 +243,17 @@ impl Hub {
             }
         };
         Ok(Endpoint { tenant, scope: Scope { server, profile } })
+    }
+
+    /// The same place as it is defined now: a connection may be older than that.
+    pub fn current(&self, endpoint: &Endpoint) -> Result<Endpoint> {
+        let Scope { server, profile } = &endpoint.scope;
+        let server = server.as_ref().map(ServerName::as_str);
+        self.endpoint(
+            Some(endpoint.tenant.view.id.as_str()),
+            server,
+            profile.as_ref().map(ProfileName::as_str),
+        )
     }
 
     /// A context for one operation of the local user in a tenant.

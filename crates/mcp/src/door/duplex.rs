@@ -32,6 +32,7 @@ pub struct Duplex {
 
 struct Connection {
     hub: Arc<Hub>,
+    /// Where the client came in, as it was defined then.
     endpoint: Endpoint,
     out: mpsc::Sender<Parts>,
     session: Mutex<Option<Arc<Session>>>,
@@ -137,7 +138,10 @@ impl Connection {
             (Some(session), _) => {
                 let this = self.clone();
                 tasks.spawn(async move {
-                    let reply = legacy::answer(&this.hub, &this.endpoint, &session, frame).await;
+                    let reply = match this.endpoint() {
+                        Ok(endpoint) => legacy::answer(&this.hub, &endpoint, &session, frame).await,
+                        Err(refusal) => refused(&refusal, &frame, true),
+                    };
                     this.send_all(reply).await;
                 });
             }
@@ -156,7 +160,10 @@ impl Connection {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), cancel.clone());
         tasks.spawn(async move {
             let work = async {
-                let reply = modern::answer(&this.hub, &this.endpoint, frame, None).await;
+                let reply = match this.endpoint() {
+                    Ok(endpoint) => modern::answer(&this.hub, &endpoint, frame, None).await,
+                    Err(refusal) => refused(&refusal, &frame, false),
+                };
                 this.send_all(reply).await;
             };
             // Cancelling is dropping: whatever is under way is given up, and nothing more is sent.
@@ -168,12 +175,21 @@ impl Connection {
         });
     }
 
+    /// Where the client came in, as it is defined now.
+    fn endpoint(&self) -> Result<Endpoint, Refusal> {
+        self.hub.current(&self.endpoint).map_err(|error| Refusal::from(&error))
+    }
+
     async fn initialize(self: &Arc<Self>, frame: &Frame) {
-        match legacy::initialize(&self.hub, &self.endpoint, frame).await {
+        let endpoint = match self.endpoint() {
+            Ok(endpoint) => endpoint,
+            Err(refusal) => return self.send(refusal.render(&frame.raw(frame.id), true)).await,
+        };
+        match legacy::initialize(&self.hub, &endpoint, frame).await {
             Ok((text, session)) => {
                 *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
                 self.send(text).await;
-                let mut own = legacy::stream(&self.hub, self.endpoint.clone(), session);
+                let mut own = legacy::stream(&self.hub, endpoint, session);
                 let out = self.out.downgrade();
                 self.hub.spawn(async move {
                     while let Some(message) = own.next().await {
@@ -193,6 +209,14 @@ impl Connection {
         while let Some(message) = messages.next().await {
             self.send(message).await;
         }
+    }
+}
+
+/// A request is told why it is refused; what wants no answer gets none.
+fn refused(refusal: &Refusal, frame: &Frame, legacy: bool) -> Reply {
+    match frame.kind() {
+        Kind::Request => Reply::refused(refusal, &frame.raw(frame.id), legacy),
+        _ => Reply::Accepted,
     }
 }
 

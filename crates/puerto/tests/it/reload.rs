@@ -1,8 +1,10 @@
 //! A changed configuration, taken over while the hub runs.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use puerto_testkit::{Fixture, Hub, odd, wait_until};
+use puerto_testkit::process::Process;
+use puerto_testkit::{Fixture, Hub, odd, root, wait_until};
 use serde_json::{Value, json};
 
 use crate::PUERTO;
@@ -144,4 +146,38 @@ fn a_call_under_way_finishes_at_the_old_process_and_unchanged_servers_lose_none(
     wait_until("two processes are left", || (children() == 2).then_some(()));
     let open = std::fs::read_dir(format!("/proc/{}/fd", hub.process.pid())).unwrap().count();
     assert!(open < 60, "{open} files are open");
+}
+
+#[test]
+fn a_connection_that_stays_open_works_with_what_is_defined_now() {
+    let hub = Hub::with_servers(PUERTO, &json!({"other": pipe("a"), "gone": pipe("a")}));
+    let mut command = std::process::Command::new(root().join("peers/run"));
+    command.arg("node").arg(root().join("crates/testkit/servers/app.mjs"));
+    let mut socket = Process::start(command.arg(format!("ws://{}/ws/mcp", hub.address)));
+    let mut ask = |method: &str, params: Value| -> Value {
+        let text = json!({"jsonrpc": "2.0", "id": method, "method": method, "params": params});
+        writeln!(socket.stdin(), "{text}").unwrap();
+        loop {
+            let message: Value = serde_json::from_str(&socket.line()).unwrap();
+            if message["id"] == method {
+                return message;
+            }
+        }
+    };
+    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    assert!(ask("initialize", params)["result"].is_object());
+    let call = |server: &str| json!({"name": format!("{server}__echo"), "arguments": {"text": "hi"}});
+    assert!(ask("tools/call", call("other"))["result"].to_string().contains("hi"));
+    write(&hub, &json!({"other": pipe("b"), "new": pipe("a")}));
+    hub.wait_for("default:new", "ready");
+    hub.wait_for("default:other", "ready");
+    for server in ["other", "new"] {
+        let answer = ask("tools/call", call(server));
+        assert!(
+            answer["result"]["isError"] != true && answer["result"].to_string().contains("hi"),
+            "{answer}"
+        );
+    }
+    let gone = ask("tools/call", call("gone"));
+    assert!(gone["error"]["message"].is_string(), "{gone}");
 }
