@@ -374,7 +374,8 @@ impl Upstream {
         let stop = stop.child_token();
         let before = birth.before.as_ref();
         let remembered = birth.remembered.map(Arc::new).or_else(|| before?.offer());
-        let subscriptions = before.map(|before| before.subscriptions.clone()).unwrap_or_default();
+        let alike = before.filter(|before| before.def.sharing == birth.def.sharing);
+        let subscriptions = alike.map(|before| before.subscriptions.clone()).unwrap_or_default();
         let (commands, orders) = mpsc::channel(16);
         let first = if birth.def.enabled { State::Idle } else { State::Disabled };
         let breaker = breaker::Breaker::new(birth.def.max_failures.unwrap_or(breaker::FAILURES));
@@ -420,15 +421,32 @@ impl Upstream {
     /// Ends it for good, and its instances with it: calls under way finish, and nobody hears of it any more.
     pub async fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
-        let instances = self.instances.all();
-        let lives =
-            instances.iter().map(|up| &**up).chain([self]).filter_map(|up| Some((up, up.connected()?)));
-        let drained = lives.map(|(up, live)| async move { supervise::drained(up, &live).await });
+        let drained = async {
+            loop {
+                let instances = self.instances.all();
+                let all = instances.iter().map(|own| &**own).chain([self]);
+                futures_util::future::join_all(all.map(Self::idle)).await;
+                // A call that was on its way may have made another one.
+                if self.instances.all().len() == instances.len() {
+                    return;
+                }
+            }
+        };
         tokio::select! {
-            _ = futures_util::future::join_all(drained) => {}
+            () = drained => {}
             () = self.stopping.cancelled() => {}
         }
         self.stopping.cancel();
+    }
+
+    /// Waits until no call is under way, also where it is only coming up for one.
+    async fn idle(&self) {
+        if self.owner.is_some() {
+            self.first_offer(Instant::now() + self.rules.startup).await;
+        }
+        if let Some(live) = self.connected() {
+            supervise::drained(self, &live).await;
+        }
     }
 
     /// How it is.
@@ -515,10 +533,7 @@ impl Upstream {
         let name = self.name.as_str();
         let settled = tokio::select! {
             settled = tokio::time::timeout_at(deadline, settled) => settled.map(|r| r.map(|s| s.clone())),
-            () = self.stopping.cancelled() => {
-                let text = format!("server {name:?} was ended while it was starting; try again");
-                return Err(Error::upstream(Code::UpstreamDown, text).retry(Retry::After(Duration::ZERO)));
-            }
+            () = self.stopping.cancelled() => return Err(self.ended_meanwhile()),
         };
         match settled {
             Ok(Ok(State::Ready)) => self.live.load_full().ok_or_else(|| link::closed("just now")),
@@ -529,6 +544,15 @@ impl Upstream {
                 Err(Error::upstream(Code::UpstreamTimeout, text))
             }
         }
+    }
+
+    /// It is being ended: with the hub, or since it is defined otherwise now.
+    fn ended_meanwhile(&self) -> Error {
+        let text = format!(
+            "server {:?} gives way to another definition, or Puerto is stopping; try again",
+            self.name.as_str()
+        );
+        Error::upstream(Code::UpstreamDown, text).retry(Retry::After(Duration::ZERO))
     }
 
     fn down(&self, state: &State) -> Error {
@@ -668,8 +692,11 @@ impl Upstream {
         }
     }
 
-    /// Time without a call after which its process is put to rest.
+    /// Time without a call after which its process is put to rest. What one session keeps there stays until it ends.
     fn idle_limit(&self) -> Option<Duration> {
+        if self.owner.is_some() {
+            return None;
+        }
         let limit = self.def.idle_timeout.map_or(self.rules.idle, |s| Duration::from_secs(s.into()));
         (!limit.is_zero()).then_some(limit)
     }

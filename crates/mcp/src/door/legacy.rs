@@ -11,6 +11,7 @@ use puerto_core::{Ctx, Outcome, Result};
 use tokio::time::Instant;
 
 use crate::call::{Client, questions};
+use crate::catalog::Target;
 use crate::door::modern::{LIMIT, client_name};
 use crate::door::{Reply, abilities, capabilities, identity};
 use crate::era::{Era, Revision};
@@ -20,7 +21,7 @@ use crate::list;
 use crate::offer::ListKind;
 use crate::route::{Routed, resource_targets};
 use crate::session::{self, Handshake, Level, Session};
-use crate::tenant::Change;
+use crate::tenant::{Change, Tenant};
 use crate::upstream::State;
 use crate::upstream::link::Link;
 use crate::wire::{self, INVALID_PARAMS, Refusal};
@@ -213,14 +214,19 @@ async fn subscribe(
     frame: &Frame,
 ) -> Result<(), Refusal> {
     let uri = uri(frame)?;
+    let targets = resource_targets(endpoint, &uri);
+    let serving = |target: &Target| {
+        let upstream = endpoint.tenant.upstream(&target.server)?;
+        upstream.serving(session, &endpoint.tenant.keeper)
+    };
+    // An instance that begins with this takes over what the session has subscribed to: not yet this one.
+    let _ = targets.first().map(serving);
     if !session.subscribe(&uri) {
         return Ok(());
     }
     let mut refusal = Refusal::resource(&uri);
-    for target in resource_targets(endpoint, &uri) {
-        let Ok(upstream) = endpoint.tenant.upstream(&target.server) else { continue };
-        let serving = upstream.serving(session, &endpoint.tenant.keeper);
-        let subscribed = match serving {
+    for target in targets {
+        let subscribed = match serving(&target) {
             Ok(upstream) => upstream.subscribe(&target.key, ctx.deadline).await,
             Err(error) => Err(error),
         };
@@ -255,35 +261,34 @@ fn uri(frame: &Frame) -> Result<String, Refusal> {
 /// with the session.
 pub fn stream(hub: &Arc<Hub>, endpoint: Endpoint, session: Arc<Session>) -> BoxStream<'static, Parts> {
     let changes = endpoint.tenant.keeper.changes();
-    let stopping = hub.draining.clone();
     stream::unfold(
-        (changes, endpoint, session, stopping),
-        |(mut changes, endpoint, session, stopping)| async move {
+        (changes, endpoint, session, hub.clone()),
+        |(mut changes, endpoint, session, hub)| async move {
             let texts = loop {
                 session.touch();
                 let mut inbox = session.received().await;
                 tokio::select! {
                     message = inbox.recv() => break vec![message?],
                     change = changes.next() => {
-                        let texts = told(&endpoint, &session, &change?);
+                        let texts = told(&hub, &endpoint, &session, &change?);
                         if !texts.is_empty() {
                             break texts;
                         }
                     }
                     () = session.ended.cancelled() => return None,
-                    () = stopping.cancelled() => return None,
+                    () = hub.draining.cancelled() => return None,
                     // An open stream is use enough to keep a session.
                     () = tokio::time::sleep_until(Instant::now() + LIMIT) => {}
                 }
             };
-            Some((stream::iter(texts), (changes, endpoint, session, stopping)))
+            Some((stream::iter(texts), (changes, endpoint, session, hub)))
         },
     )
     .flatten()
     .boxed()
 }
 
-fn told(endpoint: &Endpoint, session: &Session, change: &Change) -> Vec<Parts> {
+fn told(hub: &Hub, endpoint: &Endpoint, session: &Session, change: &Change) -> Vec<Parts> {
     let listed = |noun| format!(r#"{{"jsonrpc":"2.0","method":"notifications/{noun}/list_changed"}}"#).into();
     if let Some(kind) = endpoint.list_changed(change) {
         return vec![listed(kind.listed_with())];
@@ -291,8 +296,15 @@ fn told(endpoint: &Endpoint, session: &Session, change: &Change) -> Vec<Parts> {
     match change {
         Change::Updated { server, uri } => {
             // Of a server with an instance for each session only the session's own counts, and tells it alone.
-            let own = endpoint.tenant.upstream(server).is_ok_and(|up| up.def.sharing == Sharing::PerSession);
-            let updated = if own { None } else { session.updated(&endpoint.catalog(), server, uri) };
+            let now = hub.tenant(endpoint.tenant.view.id.as_str());
+            let own = |tenant: &Tenant| {
+                tenant.upstream(server).is_ok_and(|up| up.def.sharing == Sharing::PerSession)
+            };
+            let updated = if now.is_ok_and(|tenant| own(&tenant)) {
+                None
+            } else {
+                session.updated(&endpoint.catalog(), server, uri)
+            };
             updated.into_iter().collect()
         }
         Change::Missed => {

@@ -40,7 +40,11 @@ pub async fn pipe(pipe: &Arc<Pipe>, era: EraDef, client: Option<&Handshake>) -> 
     match client.filter(|_| era != EraDef::Modern) {
         Some(client) => {
             let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-            initialize(pipe, &text(&client.capabilities), &text(&client.client_info)).await
+            let client_info = match text(&client.client_info) {
+                unsaid if unsaid == "{}" => CLIENT_INFO.to_owned(),
+                said => said,
+            };
+            initialize(pipe, client.revision, &text(&client.capabilities), &client_info).await
         }
         None => probe(pipe, era).await,
     }
@@ -68,16 +72,21 @@ async fn probe(pipe: &Arc<Pipe>, era: EraDef) -> Result<About> {
         }
     }
     // A server that refuses the probe and then hangs up has said why.
-    let initialized = initialize(pipe, SHARED_CAPABILITIES, CLIENT_INFO).await;
+    let initialized = initialize(pipe, Revision::LATEST_LEGACY, SHARED_CAPABILITIES, CLIENT_INFO).await;
     initialized.map_err(|error| match error.code() {
         Code::UpstreamDown => refusal.unwrap_or(error),
         _ => error,
     })
 }
 
-async fn initialize(pipe: &Arc<Pipe>, capabilities: &str, client_info: &str) -> Result<About> {
+async fn initialize(
+    pipe: &Arc<Pipe>,
+    revision: Revision,
+    capabilities: &str,
+    client_info: &str,
+) -> Result<About> {
     let id = pipe.next_id();
-    let text = initialize_text(id, Revision::LATEST_LEGACY, capabilities, client_info);
+    let text = initialize_text(id, revision, capabilities, client_info);
     let request = Request {
         id,
         method: "initialize".into(),

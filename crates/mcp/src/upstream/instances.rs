@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{Birth, News, State, Upstream};
 use crate::era::Era;
+use crate::offer::ListKind;
 use crate::session::Session;
 use crate::tenant::Keeper;
 
@@ -80,12 +81,12 @@ impl Upstream {
         if self.turned_modern.load(Ordering::Relaxed) { EraDef::Modern } else { self.def.era }
     }
 
-    /// Whether an instance with which the handshake has failed goes on in the modern era; once, and only where the
-    /// shared one is not known to speak the legacy one.
+    /// Whether an instance with which the handshake has failed is tried again at once in the modern era, where the
+    /// shared one is not known to speak the legacy one. When that fails too, it begins with the legacy era again.
     pub(super) fn turns_modern(&self) -> bool {
         self.owner.is_some()
             && self.def.era == EraDef::Auto
-            && !self.turned_modern.swap(true, Ordering::Relaxed)
+            && !self.turned_modern.fetch_xor(true, Ordering::Relaxed)
     }
 
     /// Its instances, by the number of the session that each serves.
@@ -101,10 +102,14 @@ impl Upstream {
         if self.def.sharing != Sharing::PerSession || self.owner.is_some() {
             return Ok(self.clone());
         }
-        if let Some(own) = self.instances.locked().by_session.get(&session.number) {
+        let mut held = self.instances.locked();
+        if let Some(own) = held.by_session.get(&session.number) {
             return Ok(own.clone());
         }
-        self.instance(session, keeper)
+        self.may_grow(&mut held, session)?;
+        let own = self.instance(&mut held.tasks, session, keeper);
+        held.by_session.insert(session.number, own.clone());
+        Ok(own)
     }
 
     /// What serves a session now, where anything does.
@@ -115,35 +120,51 @@ impl Upstream {
         }
     }
 
-    fn instance(self: &Arc<Self>, session: &Arc<Session>, keeper: &Arc<Keeper>) -> Result<Arc<Self>> {
-        let limit = self.def.instance_limit();
-        let mut held = self.instances.locked();
-        // Told before its instances are let go of, so that none is made afterwards.
+    /// Whether a session may have an instance of its own now.
+    fn may_grow(&self, held: &mut Held, session: &Session) -> Result<()> {
+        // Both are told before instances are let go of, so that none is made afterwards.
         if session.ended.is_cancelled() {
             return Err(Error::caller(Code::SessionNotFound, "the session has ended"));
         }
+        if self.stopping.is_cancelled() {
+            return Err(self.ended_meanwhile());
+        }
         let state = self.state();
-        if matches!(state, State::Stopped | State::Disabled | State::BackingOff { .. } | State::Failed { .. })
-        {
-            return Err(self.down(&state));
+        match state {
+            State::Failed { .. } => self.wake(),
+            State::Stopped | State::Disabled | State::BackingOff { .. } => {}
+            _ => return self.has_room(held),
         }
-        if held.by_session.len() >= limit
-            && let Some(own) = Instances::unheard(&held).and_then(|session| held.by_session.remove(&session))
-        {
+        Err(self.down(&state))
+    }
+
+    fn has_room(&self, held: &mut Held) -> Result<()> {
+        let limit = self.def.instance_limit();
+        if held.by_session.len() < limit {
+            return Ok(());
+        }
+        if let Some(own) = Instances::unheard(held).and_then(|session| held.by_session.remove(&session)) {
             own.stopping.cancel();
+            return Ok(());
         }
-        if held.by_session.len() >= limit {
-            let text = format!(
-                "{limit} sessions have server {:?} for themselves already (max_instances); try again when one has ended",
-                self.name.as_str()
-            );
-            return Err(Error::hub(Code::Busy, text).retry(Retry::After(AGAIN)));
-        }
+        let text = format!(
+            "server {:?} has as many instances as it may (max_instances: {limit}), each for another session; try again when one has ended",
+            self.name.as_str()
+        );
+        Err(Error::hub(Code::Busy, text).retry(Retry::After(AGAIN)))
+    }
+
+    fn instance(
+        self: &Arc<Self>,
+        tasks: &mut JoinSet<()>,
+        session: &Arc<Session>,
+        keeper: &Arc<Keeper>,
+    ) -> Arc<Self> {
         let mut def = self.def.clone();
         if self.offer().is_some_and(|offer| offer.about.revision.era() == Era::Legacy) {
             def.era = EraDef::Legacy;
         }
-        let (owner, keeper) = (Arc::downgrade(session), keeper.clone());
+        let (owner, catalogs) = (Arc::downgrade(session), keeper.clone());
         let hears = owner.clone();
         let birth = Birth {
             tenant: self.tenant.clone(),
@@ -155,17 +176,24 @@ impl Upstream {
             before: None,
             hear: Arc::new(move |upstream, news| {
                 if let (News::Updated(uri), Some(session)) = (news, hears.upgrade()) {
-                    let text = session.updated(&keeper.catalog(), &upstream.name, &uri);
+                    let text = session.updated(&catalogs.catalog(), &upstream.name, &uri);
                     text.map(|text| session.send(text));
                 }
             }),
             owner: Some(owner),
             log: self.log.clone(),
         };
-        while held.tasks.try_join_next().is_some() {}
-        let own = Self::spawn(birth, &mut held.tasks, &self.stopping);
-        held.by_session.insert(session.number, own.clone());
-        Ok(own)
+        while tasks.try_join_next().is_some() {}
+        let own = Self::spawn(birth, tasks, &self.stopping);
+        // It may take the place of one that had subscriptions.
+        let catalog = keeper.catalog();
+        for uri in session.subscriptions() {
+            let found = catalog.find(&session.scope, ListKind::Resources, &uri.into());
+            if let Some(found) = found.ok().filter(|found| found.target.server == self.name) {
+                own.subscriptions.hold(&found.target.key);
+            }
+        }
+        own
     }
 
     /// Whether calls are under way or wait.

@@ -227,12 +227,12 @@ impl Pipe {
             "notifications/message" if pending.len() == 1 => pending.values().next(),
             _ => None,
         };
-        match (concerned, self.owner.as_ref().and_then(Weak::upgrade)) {
-            (Some(concerned), _) => drop(concerned.notice(frame.clone())),
-            (None, Some(owner)) if frame.method_name() == "notifications/message" => {
-                questions::log_line(&owner, frame);
-            }
-            (None, _) => {}
+        if concerned.is_some_and(|concerned| concerned.notice(frame.clone())) {
+            return;
+        }
+        let owner = self.owner.as_ref().and_then(Weak::upgrade);
+        if let Some(owner) = owner.filter(|_| frame.method_name() == "notifications/message") {
+            questions::log_line(&owner, frame);
         }
     }
 }

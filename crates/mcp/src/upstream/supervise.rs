@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{HeaderMap, Uri};
-use puerto_core::def::EraDef;
+use puerto_core::def::{EraDef, Sharing};
 use puerto_core::{Code, Error, Result};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -19,7 +19,6 @@ use super::pipe::{Fitting, Pipe};
 use super::stdio::Process;
 use super::{Command, Event, Live, News, Over, Reach, State, Upstream};
 use super::{handshake, sse, stdio, tcp, watch, websocket};
-use crate::call::questions;
 use crate::offer::{About, ListKind, Offer};
 
 /// First wait after a failure; it doubles with each further one.
@@ -176,15 +175,11 @@ async fn serve(
         }
         Err(_) => {
             far.stop().await;
-            return End::Broken(format!(
-                "it did not come up within {} s (orchestrator.startup_timeout)",
-                startup.as_secs()
-            ));
+            let why =
+                format!("it did not come up within {} s (orchestrator.startup_timeout)", startup.as_secs());
+            return if upstream.turns_modern() { End::Again } else { End::Broken(why) };
         }
     };
-    if let Some(owner) = upstream.owner() {
-        questions::hand_on_level(&owner, &live, None).await;
-    }
     let watching = CancellationToken::new();
     let watcher = tokio::spawn(watch::watch(upstream.clone(), live.clone(), events_to, watching.clone()));
     let end = attend(upstream, &live, &mut events, orders, shutdown, &mut far).await;
@@ -329,7 +324,8 @@ async fn child(
     tokio::select! {
         known = known(upstream, pipe, upstream.era()) => known,
         why = far.ended() => {
-            let last = upstream.log.last(1).pop();
+            // Where others write into the same log, the last line may be about what another client did.
+            let last = upstream.log.last(1).pop().filter(|_| upstream.def.sharing != Sharing::PerSession);
             let last = last.map(|line| format!("; it last said: {}", line.text)).unwrap_or_default();
             Err(Error::upstream(Code::UpstreamDown, format!("{why}{last}")))
         }
@@ -453,8 +449,8 @@ impl Age {
     /// after each such time whether something was asked in it, so a process rests after one to two of them.
     async fn over(&mut self, upstream: &Upstream, live: &Live) -> End {
         let Some(pipe) = &self.pipe else { return std::future::pending().await };
-        let (idle, life) =
-            (upstream.idle_limit(), upstream.def.max_lifetime.map(|s| Duration::from_secs(s.into())));
+        let life = upstream.def.max_lifetime.filter(|_| upstream.owner.is_none());
+        let (idle, life) = (upstream.idle_limit(), life.map(|s| Duration::from_secs(s.into())));
         loop {
             let rest = idle.map(|idle| self.unused_since + idle);
             let replace = life.map(|life| self.began + life);

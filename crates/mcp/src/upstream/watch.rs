@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::http::follow;
 use super::link::{Link, Request, request_text};
 use super::{Event, Live, Upstream};
+use crate::call::questions;
 use crate::era::Era;
-use crate::frame::Kind;
+use crate::frame::{Frame, Kind};
 use crate::offer::ListKind;
 
 /// Longest wait for a server to take note of a subscription before the caller is told that it stands.
@@ -71,28 +72,40 @@ impl Subscriptions {
                         "the server did not confirm the subscription in time",
                     )
                 };
-                let frame = tokio::time::timeout_at(deadline, asked).await.map_err(late)??;
-                if frame.error.is_some() {
-                    self.counts().remove(uri);
-                    return Err(Error::upstream(Code::UpstreamError, "the server refused the subscription"));
+                let refused = |frame: Frame| match frame.error.is_some() {
+                    true => Err(Error::upstream(Code::UpstreamError, "the server refused the subscription")),
+                    false => Ok(()),
+                };
+                let answer = tokio::time::timeout_at(deadline, asked).await.map_err(late);
+                let taken = answer.and_then(|asked| asked).and_then(refused);
+                if taken.is_err() {
+                    self.subtract(uri);
                 }
-                Ok(())
+                taken
             }
         }
     }
 
-    pub(super) async fn remove(&self, live: Option<&Live>, uri: &str) {
-        let last = {
-            let mut counts = self.counts();
-            match counts.get_mut(uri) {
-                Some(count) if *count > 1 => {
-                    *count -= 1;
-                    false
-                }
-                Some(_) => counts.remove(uri).is_some(),
-                None => false,
+    /// Takes a subscription over without asking the server: it is asked when it comes up.
+    pub(super) fn hold(&self, uri: &str) {
+        *self.counts().entry(uri.to_owned()).or_default() += 1;
+    }
+
+    /// Takes one back; answers whether it was the last one.
+    fn subtract(&self, uri: &str) -> bool {
+        let mut counts = self.counts();
+        match counts.get_mut(uri) {
+            Some(count) if *count > 1 => {
+                *count -= 1;
+                false
             }
-        };
+            Some(_) => counts.remove(uri).is_some(),
+            None => false,
+        }
+    }
+
+    pub(super) async fn remove(&self, live: Option<&Live>, uri: &str) {
+        let last = self.subtract(uri);
         let Some(live) = live.filter(|_| last) else { return };
         match live.about.revision.era() {
             Era::Modern => self.wanted.send_modify(|n| *n += 1),
@@ -117,7 +130,8 @@ impl Subscriptions {
         let uris: Vec<_> = self.counts().keys().cloned().collect();
         for uri in uris {
             let members = format!("\"uri\":{}", serde_json::Value::from(uri));
-            let _ = live.link.ask(Era::Legacy, "resources/subscribe", &members, None).await;
+            let asked = live.link.ask(Era::Legacy, "resources/subscribe", &members, None);
+            let _ = tokio::time::timeout(STAND, asked).await;
         }
     }
 
@@ -158,12 +172,14 @@ pub(super) async fn watch(
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) {
-    if !(live.about.can.list_changed || live.about.can.subscribe) {
-        return stop.cancelled().await;
-    }
+    let hears = live.about.can.list_changed || live.about.can.subscribe;
     let listening = async {
+        if let Some(owner) = upstream.owner() {
+            questions::hand_on_level(&owner, &live, None).await;
+        }
         match (&live.link, live.about.revision.era()) {
             (Link::Local(_), _) => std::future::pending().await,
+            _ if !hears => std::future::pending().await,
             // Notifications just come; subscriptions of an earlier life of the server are made again in this one.
             (Link::Pipe(_), Era::Legacy) => {
                 upstream.subscriptions.renew(&live).await;

@@ -199,7 +199,7 @@ fn a_server_that_never_answers_is_spared_until_a_trial_succeeds() {
 }
 
 /// Processes below one.
-fn children(of: u32) -> usize {
+pub(crate) fn children(of: u32) -> usize {
     let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let stat = std::fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
         stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse::<u32>().ok()

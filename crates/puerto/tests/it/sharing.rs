@@ -65,6 +65,34 @@ fn a_session_has_a_process_for_itself_that_ends_with_it() {
 }
 
 #[test]
+fn first_calls_side_by_side_share_one_instance() {
+    let hub = hub(&[], json!({}));
+    let session = hub.session("/mcp", LEGACY);
+    std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| echoes(&session)))));
+    assert_eq!(instances(&hub).len(), 1);
+    // That one, and the one from which the lists come.
+    assert_eq!(crate::hostile::children(hub.process.pid()), 2);
+}
+
+#[test]
+fn a_subscription_outlives_the_instance_in_which_it_was_made() {
+    let hub = hub(&[], json!({}));
+    let session = hub.session("/mcp", LEGACY);
+    let mut stream = session.stream();
+    let uri = json!({"uri": "test://watched-resource"});
+    assert_eq!(session.ask("resources/subscribe", uri).response()["result"], json!({}));
+    let before = pids(&hub);
+    assert_eq!(hub.post("/api/servers/default/own/restart", "").status, 200);
+    let told = std::thread::spawn(move || stream.next_message());
+    wait_until("a change is told", || {
+        calls(&session, "own__test_trigger_resource_update", json!({}));
+        told.is_finished().then_some(())
+    });
+    assert_eq!(told.join().unwrap().unwrap()["method"], "notifications/resources/updated");
+    assert_ne!(pids(&hub), before);
+}
+
+#[test]
 fn a_change_of_a_resource_is_told_to_the_session_in_which_it_happened() {
     let hub = hub(&[], json!({}));
     let (one, other) = (hub.session("/mcp", LEGACY), hub.session("/mcp", LEGACY));
@@ -92,7 +120,7 @@ fn no_more_sessions_than_allowed_have_one() {
     assert_eq!(refused["result"]["isError"], true);
     assert_eq!(
         text,
-        "1 sessions have server \"own\" for themselves already (max_instances); try again when one has ended"
+        "server \"own\" has as many instances as it may (max_instances: 1), each for another session; try again when one has ended"
     );
     one.end();
     echoes(&other);
