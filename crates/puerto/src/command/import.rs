@@ -333,7 +333,7 @@ impl Plan {
         if draft.disabled {
             self.lines.push(format!("{indent}not enabled"));
         }
-        self.lines.extend(notes.iter().map(|note| format!("{indent}note: {note}")));
+        self.lines.extend(notes.iter().map(|note| format!("{indent}note: {}", harmless(note))));
     }
 }
 
