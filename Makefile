@@ -1,6 +1,6 @@
 # What a new machine needs: cargo, node with npm, python3 with venv, make, a C compiler (for fuzz, C++); for tests
-# Chromium, which peers/install gets by apt where it is root.
-.PHONY: help run build fmt lint test ci bench fuzz schema openapi
+# Chromium and Postgres, which peers/install gets by apt where it is root.
+.PHONY: help run build fmt lint test ci bench fuzz schema monitoring openapi
 
 SECONDS_EACH ?= 60
 
@@ -39,6 +39,9 @@ fuzz: ## look for texts that break what must hold, a minute each target (SECONDS
 
 schema: ## write api/config.schema.json anew from the definitions
 	UPDATE_EXPECT=1 cargo test -q -p puerto --lib the_committed_schema
+
+monitoring: ## write deploy/ and the table of docs/metrics.md anew from the list of metrics
+	UPDATE_EXPECT=1 cargo test -q -p puerto --lib the_committed
 
 openapi: ## write api/openapi.json anew from the routes
 	UPDATE_EXPECT=1 cargo test -q -p puerto --test it openapi

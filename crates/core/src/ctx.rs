@@ -7,9 +7,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::{Action, Actor, Caller, Object};
-use crate::error::{Error, Result};
+use crate::code::Code;
+use crate::def::AuditMode;
+use crate::error::{Error, Result, Retry};
 use crate::id::RequestId;
-use crate::record::{Kind, Outcome, Record, Recorder, Slot};
+use crate::record::{Asked, Entry, Kind, Outcome, Record, Recorder, Slot, Traced};
 use crate::trace::Trace;
 use crate::view::TenantView;
 
@@ -32,6 +34,8 @@ pub struct Ctx {
     pub client: Option<Arc<str>>,
     /// The protocol revision of the client's request, for logs and metrics.
     pub protocol: Option<&'static str>,
+    /// The number of the client's session, for spans.
+    pub session: Option<u64>,
     recorder: Recorder,
 }
 
@@ -47,6 +51,7 @@ impl Ctx {
             trace: Trace::start(),
             client: None,
             protocol: None,
+            session: None,
             recorder,
         }
     }
@@ -81,14 +86,37 @@ impl Ctx {
                 bytes_in: 0,
                 bytes_out: 0,
                 detail: None,
+                audited: self.tenant.def.audit.audited(),
+                salt: None,
+                arguments: None,
+                result: None,
+                traced: (self.recorder.makes_spans() && self.trace.is_sampled())
+                    .then(|| Box::new(Traced { session: self.session, ..Traced::default() })),
             }),
         }
+    }
+
+    /// Records that an operation was allowed and begins now. Called before anything is done.
+    ///
+    /// # Errors
+    /// Where the tenant requires an audit and it cannot be kept: the operation must not run.
+    pub fn decided(&self, op: &Op) -> Result<()> {
+        let Some(record) = op.record.as_ref().filter(|record| record.is_for_audit()) else { return Ok(()) };
+        let is_kept = op.slot.is_some() && self.recorder.begun(record.clone()) && !self.recorder.is_failing();
+        if is_kept || self.tenant.def.audit.mode != AuditMode::Required {
+            return Ok(());
+        }
+        let text = "this tenant requires an audit, and it cannot be kept at present; nothing was done";
+        Err(Error::hub(Code::Unavailable, text).retry(Retry::Yes))
     }
 
     /// Runs an operation and records how it ended.
     pub async fn run<T>(&self, kind: Kind, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut op = self.begin(kind);
-        let done = work.await;
+        let done = match self.decided(&op) {
+            Ok(()) => work.await,
+            Err(error) => Err(error),
+        };
         match &done {
             Ok(_) => op.end(Outcome::Ok),
             Err(error) => op.fail(error),
@@ -129,13 +157,22 @@ impl Op {
         }
     }
 
+    /// A place in the trace for what is asked of a server now; nothing where no spans are made of this.
+    pub fn ask(&mut self, server: Arc<str>, protocol: &'static str) -> Option<Trace> {
+        let record = self.record.as_mut()?;
+        let traced = record.traced.as_deref_mut()?;
+        let trace = record.trace.child();
+        traced.asked.push(Asked { span_id: trace.span_id, after: self.began.elapsed(), server, protocol });
+        Some(trace)
+    }
+
     /// Ends it.
     pub fn end(&mut self, outcome: Outcome) {
         if let Some(mut record) = self.record.take() {
             record.outcome = outcome;
             record.duration = self.began.elapsed();
             if let Some(slot) = self.slot.take() {
-                slot.send(record);
+                slot.send(Entry::Ended(record));
             }
         }
     }

@@ -1,8 +1,14 @@
 //! Definitions: one per noun. `ServerDef` is the entry in the file, the body of the API and the
 //! stored document; `HubDef` is the whole file. Unknown keys are errors everywhere.
 
+pub mod audit;
 pub mod overrides;
 pub mod profile;
+pub mod service;
+pub mod span;
+pub mod tasks;
+pub mod telemetry;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,8 +16,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::audit::{AuditDef, AuditMode, TrailDef};
 pub use self::overrides::{OverrideDef, OverridesDef};
 pub use self::profile::{ProfileDef, ProfileKind};
+pub use self::service::{DnsDef, DnsType, GrpcDef, ObjectiveDef, ServiceDef, TlsDef};
+pub use self::span::Span;
+pub use self::tasks::{CatchUp, Overlap, Priority, ScheduleDef, TasksDef};
+pub use self::telemetry::TelemetryDef;
+pub use self::window::{Day, WindowDef};
 use crate::id::{ProfileName, ServerName, TenantId};
 use crate::secret::Secret;
 
@@ -36,12 +48,24 @@ pub struct HubDef {
     /// What is logged and how.
     #[serde(default)]
     pub logging: LoggingDef,
+    /// Where spans of what is done are sent.
+    #[serde(default)]
+    pub telemetry: TelemetryDef,
     /// Where Puerto keeps its own data.
     #[serde(default)]
     pub store: StoreDef,
-    /// Watched services: not available in this version, must be empty.
+    /// The audit trail, as far as it concerns all tenants.
     #[serde(default)]
-    pub services: Vec<Reserved>,
+    pub audit: TrailDef,
+    /// The watch: events, services, alerts.
+    #[serde(default)]
+    pub watch: WatchDef,
+    /// Task lists that run in the background.
+    #[serde(default)]
+    pub tasks: TasksDef,
+    /// Watched services.
+    #[serde(default)]
+    pub services: Vec<ServiceDef>,
     /// Alerts: not available in this version, must be empty.
     #[serde(default)]
     pub alerts: BTreeMap<String, Reserved>,
@@ -94,6 +118,9 @@ pub struct TenantDef {
     /// What of these servers' tools, prompts and resources is shown otherwise, or not at all.
     #[serde(default)]
     pub overrides: OverridesDef,
+    /// What of its operations is recorded so that it can be checked.
+    #[serde(default)]
+    pub audit: AuditDef,
     /// Named subsets, each served at `/mcp/{tenant}?profile=name`.
     #[serde(default)]
     pub profiles: BTreeMap<ProfileName, ProfileDef>,
@@ -608,17 +635,64 @@ pub enum LogFormat {
     Json,
 }
 
+/// The watch.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchDef {
+    /// One more port that serves the same, for whoever expects the watch there (5050).
+    pub port: Option<u16>,
+    /// Watch the servers of this hub too, without a word in `services`.
+    pub servers: bool,
+    /// Something that answers as long as this hub is online, as `tcp://1.1.1.1:53`. While it does not, nothing is said
+    /// of services that do not answer either.
+    pub connectivity: Option<Secret>,
+}
+
+impl Default for WatchDef {
+    fn default() -> Self {
+        Self { port: None, servers: true, connectivity: None }
+    }
+}
+
 /// Where Puerto keeps its own data.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreDef {
-    /// `sqlite://path`, or `sqlite::memory:` to keep nothing.
+    /// `sqlite://path`, `postgres://user:password@host/name`, or `sqlite::memory:` to keep nothing.
     pub url: Secret,
+    /// What of it is kept, and for how long.
+    pub retention: RetentionDef,
 }
 
 impl Default for StoreDef {
     fn default() -> Self {
-        Self { url: Secret::new("sqlite://data/puerto.db") }
+        Self { url: Secret::new("sqlite://data/puerto.db"), retention: RetentionDef::default() }
+    }
+}
+
+/// What is kept, and for how long.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionDef {
+    /// Events.
+    pub events: KeepDef,
+}
+
+/// When the oldest rows go: as soon as one of these is passed; 0 means no limit.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeepDef {
+    /// Age, in days.
+    pub days: u32,
+    /// Number.
+    pub rows: u64,
+    /// Size of all, in MiB, as their texts have it.
+    pub megabytes: u64,
+}
+
+impl Default for KeepDef {
+    fn default() -> Self {
+        Self { days: 90, rows: 1_000_000, megabytes: 1024 }
     }
 }
 

@@ -16,25 +16,33 @@ pub const NAME_LEN_MAX: usize = 64;
 /// Why a name was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{what} {given:?} is not valid: use 1 to {NAME_LEN_MAX} of a-z, A-Z, 0-9, '-' and '_', and start with a letter or a digit"
+    "{what} {given:?} is not valid: use 1 to {NAME_LEN_MAX} of a-z, A-Z, 0-9, {signs}, and start with a letter or a digit"
 )]
 pub struct InvalidName {
     what: &'static str,
     given: String,
+    signs: &'static str,
 }
 
-fn checked(what: &'static str, given: &str) -> Result<Arc<str>, InvalidName> {
+/// A name's own signs beside letters and digits, in words, as bytes, and in a pattern.
+type Signs = (&'static str, &'static [u8], &'static str);
+
+const SIGNS: Signs = ("'-' and '_'", b"-_", "^[A-Za-z0-9][A-Za-z0-9_-]*$");
+/// Services are often named after hosts.
+const SIGNS_OF_HOSTS: Signs = ("'.', '-' and '_'", b".-_", "^[A-Za-z0-9][A-Za-z0-9._-]*$");
+
+fn checked(what: &'static str, signs: Signs, given: &str) -> Result<Arc<str>, InvalidName> {
     let starts_well = given.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-    let rest_is_well = given.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let rest_is_well = given.bytes().all(|b| b.is_ascii_alphanumeric() || signs.1.contains(&b));
     if starts_well && rest_is_well && given.len() <= NAME_LEN_MAX {
         Ok(given.into())
     } else {
-        Err(InvalidName { what, given: given.chars().take(NAME_LEN_MAX + 1).collect() })
+        Err(InvalidName { what, given: given.chars().take(NAME_LEN_MAX + 1).collect(), signs: signs.0 })
     }
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $signs:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -43,7 +51,7 @@ macro_rules! name {
         impl $name {
             /// Checks and makes one.
             pub fn new(given: &str) -> std::result::Result<Self, InvalidName> {
-                checked($what, given).map(Self)
+                checked($what, $signs, given).map(Self)
             }
 
             /// The text.
@@ -101,7 +109,7 @@ macro_rules! name {
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 schemars::json_schema!({
-                    "type": "string", "minLength": 1, "maxLength": NAME_LEN_MAX, "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$"
+                    "type": "string", "minLength": 1, "maxLength": NAME_LEN_MAX, "pattern": $signs.2
                 })
             }
         }
@@ -111,18 +119,28 @@ macro_rules! name {
 name!(
     /// An organisation or project: own servers, quotas and environment; nothing crosses.
     TenantId,
-    "tenant id"
+    "tenant id",
+    SIGNS
 );
 name!(
     /// An MCP server as named in the configuration, unique within its tenant.
     ServerName,
-    "server name"
+    "server name",
+    SIGNS
 );
 
 name!(
     /// A named subset of what a tenant's servers offer.
     ProfileName,
-    "profile name"
+    "profile name",
+    SIGNS
+);
+
+name!(
+    /// A watched service as named in the configuration, unique within its tenant.
+    ServiceName,
+    "service name",
+    SIGNS_OF_HOSTS
 );
 
 impl Default for TenantId {

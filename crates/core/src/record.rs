@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
@@ -29,6 +29,45 @@ impl Kind {
             Kind::Control(name) => name,
         }
     }
+
+    /// Whether it only looks at what there is: it runs nothing and changes nothing.
+    pub fn is_reading(&self) -> bool {
+        match self {
+            Kind::Mcp(method) => {
+                method.ends_with("/list")
+                    || matches!(
+                        &**method,
+                        "ping" | "server/discover" | "subscriptions/listen" | "logging/setLevel"
+                    )
+            }
+            Kind::Control(name) => {
+                let verb = name.rsplit('.').next().unwrap_or_default();
+                matches!(verb, "list" | "read" | "logs" | "tools" | "follow" | "verify" | "prove")
+            }
+        }
+    }
+}
+
+/// What of a tenant's operations goes into the audit trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audited {
+    /// Nothing.
+    Nothing,
+    /// What runs or changes something, and what was refused.
+    Acts,
+    /// Everything.
+    All,
+}
+
+/// What stands for a text that is not kept itself: whoever has the text and the salt can show that it was this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digest {
+    /// SHA-256 of the record's salt and the text; of a long one, of its beginning and its end.
+    pub sha256: [u8; 32],
+    /// Whether all of the text is in it.
+    pub is_whole: bool,
+    /// Length of the text.
+    pub bytes: u64,
 }
 
 /// How an operation ended.
@@ -53,6 +92,11 @@ impl Outcome {
             Outcome::Error(code, _) => code.name(),
             Outcome::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether it was refused to its caller.
+    pub const fn is_denial(self) -> bool {
+        matches!(self, Outcome::Error(Code::Forbidden | Code::OriginRefused | Code::QuotaExceeded, _))
     }
 
     /// Whose fault, where it is a fault.
@@ -98,37 +142,134 @@ pub struct Record {
     pub bytes_out: u64,
     /// For the operator: why it failed.
     pub detail: Option<Box<str>>,
+    /// Whether the audit trail has it.
+    pub audited: Audited,
+    /// What makes digests of equal texts differ; without it they say nothing.
+    pub salt: Option<[u8; 16]>,
+    /// What stands for its arguments.
+    pub arguments: Option<Digest>,
+    /// What stands for its result.
+    pub result: Option<Digest>,
+    /// What only its spans tell; nothing where none are made of it.
+    pub traced: Option<Box<Traced>>,
+}
+
+/// What only the spans of an operation tell.
+#[derive(Debug, Clone, Default)]
+pub struct Traced {
+    /// The JSON-RPC id of the request, without quotes.
+    pub request_id: Option<Box<str>>,
+    /// The number of the client's session. Its id is known to its client alone.
+    pub session: Option<u64>,
+    /// What was asked of servers, in order; the last one gave the answer.
+    pub asked: Vec<Asked>,
+}
+
+/// A request to a server: a span of its own below that of the operation.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Its span; the server's own are below it.
+    pub span_id: u64,
+    /// How long after the beginning of the operation it was sent.
+    pub after: Duration,
+    /// The server.
+    pub server: Arc<str>,
+    /// The protocol revision spoken with it.
+    pub protocol: &'static str,
+}
+
+impl Record {
+    /// Whether the audit trail takes it in.
+    pub fn is_for_audit(&self) -> bool {
+        match self.audited {
+            Audited::Nothing => false,
+            Audited::All => true,
+            Audited::Acts => !self.kind.is_reading() || self.outcome.is_denial(),
+        }
+    }
+}
+
+/// What readers of records get.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// It was allowed and begins now; how it ends comes later.
+    Begun(Record),
+    /// It is over.
+    Ended(Record),
 }
 
 /// The sending end of the bounded channel of records.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    to: mpsc::Sender<Record>,
-    lost: Arc<AtomicU64>,
+    to: mpsc::Sender<Entry>,
+    state: Arc<RecorderState>,
+    makes_spans: bool,
+}
+
+#[derive(Debug, Default)]
+struct RecorderState {
+    lost: AtomicU64,
+    is_failing: AtomicBool,
+}
+
+/// How it goes with keeping records, as their reader sees it. Holding it keeps no channel open.
+#[derive(Debug, Clone)]
+pub struct Keeping(Arc<RecorderState>);
+
+impl Keeping {
+    /// Notes whether records can be kept at present.
+    pub fn note(&self, is_failing: bool) {
+        self.0.is_failing.store(is_failing, Ordering::Relaxed);
+    }
 }
 
 /// A reserved place in the channel: ending an operation that holds one cannot fail.
-pub type Slot = mpsc::OwnedPermit<Record>;
+pub type Slot = mpsc::OwnedPermit<Entry>;
 
 impl Recorder {
-    /// A recorder and the receiving end, with room for this many records.
-    pub fn new(room: usize) -> (Self, mpsc::Receiver<Record>) {
+    /// A recorder and the receiving end, with room for this many entries.
+    pub fn new(room: usize) -> (Self, mpsc::Receiver<Entry>) {
         let (to, from) = mpsc::channel(room);
-        (Self { to, lost: Arc::default() }, from)
+        (Self { to, state: Arc::default(), makes_spans: false }, from)
     }
 
-    /// Reserves a place before the work begins, or counts the record as lost: recording is best
-    /// effort until a tenant can require an audit.
+    /// The same, where spans are made of what it records or not.
+    #[must_use]
+    pub fn with_spans(self, makes_spans: bool) -> Self {
+        Self { makes_spans, ..self }
+    }
+
+    /// Whether spans are made of what is recorded.
+    pub fn makes_spans(&self) -> bool {
+        self.makes_spans
+    }
+
+    /// Reserves a place before the work begins, or counts the record as lost.
     pub fn reserve(&self) -> Option<Slot> {
         let slot = self.to.clone().try_reserve_owned().ok();
         if slot.is_none() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.state.lost.fetch_add(1, Ordering::Relaxed);
         }
         slot
     }
 
+    /// Tells that an operation begins; whether there was room.
+    pub fn begun(&self, record: Record) -> bool {
+        self.to.try_send(Entry::Begun(record)).is_ok()
+    }
+
+    /// Where the reader of records notes how it goes.
+    pub fn keeping(&self) -> Keeping {
+        Keeping(self.state.clone())
+    }
+
+    /// Whether the last records could not be kept.
+    pub fn is_failing(&self) -> bool {
+        self.state.is_failing.load(Ordering::Relaxed)
+    }
+
     /// Records that found no place since the start.
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.state.lost.load(Ordering::Relaxed)
     }
 }

@@ -32,6 +32,11 @@ impl Trace {
         }
     }
 
+    /// Whether its spans are to be gathered, as whoever began the trace has decided.
+    pub fn is_sampled(self) -> bool {
+        self.flags & 1 == 1
+    }
+
     /// A child span, for what this operation asks of others.
     #[must_use]
     pub fn child(self) -> Self {

@@ -3,6 +3,7 @@
 
 mod list;
 mod run;
+pub mod schedule;
 
 pub use list::{Invalid, Task, parse};
 pub use run::{Done, Options, Summary, run};

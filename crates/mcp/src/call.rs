@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
+use crate::digest;
 use crate::era::Era;
 use crate::frame::{Edits, Frame, Kind, Parts};
 use crate::headers::{argument, same};
@@ -29,6 +30,9 @@ use crate::upstream::{Event, Live, Upstream};
 use crate::wire::{self, Refusal};
 use incoming::Answer;
 use outgoing::Outgoing;
+
+/// Longest id of a request that its span tells.
+const REQUEST_ID_MAX: usize = 64;
 
 /// Who asks, and in which era.
 #[derive(Debug, Clone)]
@@ -111,6 +115,16 @@ pub fn begin(
     op.note(|record| {
         record.server = Some(route.server.shared());
         record.object = Some(route.key.clone());
+        // What came by REST has no id of its caller.
+        if let (Some(traced), Some(_)) = (&mut record.traced, record.protocol) {
+            traced.request_id = request_id(&frame);
+        }
+        if record.is_for_audit() {
+            record.salt = digest::salt();
+            let arguments = Some(frame.params.arguments).filter(|span| span.is_some());
+            let of = |salt| arguments.map(|span| digest::digest(&frame.parts, span, salt));
+            record.arguments = record.salt.as_ref().and_then(of);
+        }
     });
     let quota = match ctx.tenant.quota.take() {
         Ok(place) => place,
@@ -161,6 +175,13 @@ pub fn begin(
         _quota: quota,
         place: None,
     }))
+}
+
+/// The id of a request for its span; the client chooses it.
+fn request_id(frame: &Frame) -> Option<Box<str>> {
+    let raw = frame.raw(frame.id);
+    let id = std::str::from_utf8(&raw).ok()?.trim_matches('"');
+    (id.len() <= REQUEST_ID_MAX).then(|| id.into())
 }
 
 /// The texts of mirrored arguments; where headers came with the request they must say the same.
@@ -219,6 +240,10 @@ impl Call {
         let era = questions::era_for(&self.client, &live).await;
         let session = remote_session(&self.client, &self.upstream, &live, era).await;
         let id = live.link.next_id();
+        let child = match &live.link {
+            Link::Local(_) => None,
+            _ => self.op.ask(self.route.server.shared(), live.about.revision.text()),
+        };
         let text = outgoing::text(&Outgoing {
             id,
             frame: &self.frame,
@@ -226,7 +251,7 @@ impl Call {
             client: &self.client,
             link: &live.link,
             era,
-            trace: self.ctx.trace,
+            trace: child.unwrap_or(self.ctx.trace),
         });
         let request = Request {
             id,
@@ -241,6 +266,7 @@ impl Call {
             notices: self.frame.params.meta.progress_token.is_some() || self.log_level.is_some(),
             session,
         };
+        self.ctx.decided(&self.op)?;
         let exchange = live.link.send(request).await?;
         self.live = Some(live);
         Ok(exchange)
@@ -378,7 +404,11 @@ impl Call {
             true => incoming::error(&answer),
             false => (incoming::result(&answer, self.wrapping.as_deref()), 200),
         };
-        self.op.note(|record| record.bytes_out = text.len() as u64);
+        let said = if frame.error.is_some() { frame.error } else { frame.result.whole };
+        self.op.note(|record| {
+            record.bytes_out = text.len() as u64;
+            record.result = record.salt.as_ref().map(|salt| digest::digest(&frame.parts, said, salt));
+        });
         if frame.error.is_some() {
             let detail =
                 String::from_utf8_lossy(&frame.raw(frame.error)).chars().take(500).collect::<String>();

@@ -262,6 +262,12 @@ impl Hub {
         Ctx::new(caller, tenant.view.clone(), self.recorder.clone(), limit)
     }
 
+    /// A context for one operation that the hub itself does in a tenant: the named part of it.
+    pub fn own_ctx(&self, tenant: &Tenant, part: &'static str, limit: Duration) -> Ctx {
+        let caller = Caller::hub(tenant.view.id.clone(), part);
+        Ctx::new(caller, tenant.view.clone(), self.recorder.clone(), limit)
+    }
+
     /// Records that found no place.
     pub fn records_lost(&self) -> u64 {
         self.recorder.lost()

@@ -8,6 +8,7 @@ pub mod builtin;
 pub mod call;
 pub mod catalog;
 pub mod cursor;
+pub mod digest;
 pub mod door;
 pub mod era;
 pub mod frame;

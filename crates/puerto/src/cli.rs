@@ -341,8 +341,122 @@ pub(crate) enum Command {
         #[arg(long, short = 'n', default_value_t = 50)]
         lines: u32,
     },
+    /// Show how every watched service is
+    Checks(Checks),
+    /// Show what happened, and what happens from now on
+    Events(Events),
+    /// Show who did what, and check that the record of it is whole
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: Audit,
+    },
     /// Print the OpenAPI document of the REST interface
     Openapi,
+}
+
+/// `puerto events`.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Which hub.
+    #[command(flatten)]
+    pub(crate) hub: HubArg,
+    /// Go on with what happens from now on
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Tenant to look in; all by default
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Types, with commas between; server.* stands for all that begin so
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// This grave at least: info, warning, error or critical
+    #[arg(long)]
+    pub(crate) severity: Option<String>,
+    /// Who reported it
+    #[arg(long)]
+    pub(crate) source: Option<String>,
+    /// Not before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// A text that the payload holds
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+    /// How many
+    #[arg(long, short = 'n', default_value_t = 50, conflicts_with = "follow")]
+    pub(crate) lines: u32,
+}
+
+/// `puerto checks`.
+#[derive(Debug, Args)]
+pub(crate) struct Checks {
+    /// Which hub.
+    #[command(flatten)]
+    pub(crate) hub: HubArg,
+    /// Tenant to look in; all by default
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Check those first that were not checked within the last ten seconds
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+/// `puerto audit`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Show records
+    List(AuditList),
+    /// Check the trail of a running hub, or an exported file
+    Verify {
+        /// What `puerto audit export` or `prove` has written; without it a running hub checks its own
+        file: Option<PathBuf>,
+        /// The key that must have signed; without it the one that the file names
+        #[arg(long, value_name = "KEY", requires = "file")]
+        key: Option<String>,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+    /// Print what shows that a record is in the trail
+    Prove {
+        /// Its number
+        seq: u64,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+    /// Print the whole trail with its checkpoints
+    Export {
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+}
+
+/// `puerto audit list`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditList {
+    /// Which hub.
+    #[command(flatten)]
+    pub(crate) hub: HubArg,
+    /// Tenant to look in; all by default
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Who did it
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// What was done: an operation, or the beginning of several with * at its end
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// At which server
+    #[arg(long)]
+    pub(crate) server: Option<String>,
+    /// Not before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// How many
+    #[arg(long, short = 'n', default_value_t = 50)]
+    pub(crate) lines: u32,
 }
 
 /// A built-in server.

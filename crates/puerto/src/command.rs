@@ -2,11 +2,14 @@
 
 pub(crate) mod add;
 pub(crate) mod ask;
+pub(crate) mod audit;
 pub(crate) mod check;
+pub(crate) mod checks;
 mod client;
 pub(crate) mod doctor;
 mod draft;
 mod edit;
+pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod init;

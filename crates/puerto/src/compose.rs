@@ -1,14 +1,15 @@
 //! Puts the parts together: definitions, store, servers, hub, readers of records. Everything is handed
 //! over; no part finds another by itself.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use puerto_core::def::{HubDef, ServerDef, Transport};
-use puerto_core::{Code, Error, Recorder, Result, ServerName, TenantId, View};
+use puerto_core::def::{HubDef, RetentionDef, ServerDef, TelemetryDef, Transport};
+use puerto_core::{Code, Error, Recorder, Result, Secret, ServerName, TenantId, View};
 use puerto_mcp::hub::{Build, Hub};
 use puerto_mcp::offer::Offer;
 use puerto_mcp::upstream::pool::Connector;
@@ -18,12 +19,17 @@ use puerto_mcp::upstream::{Over, Reach, Rules};
 use puerto_servers::openapi;
 use puerto_store::{Scope, Store};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
+use crate::audit::Seal;
+use crate::feed::{self, Feed};
 use crate::files;
 use crate::record::log::LogWriter;
 use crate::record::metrics::Metrics;
-use crate::record::{self, CHANNEL};
+use crate::record::{self, CHANNEL, Readers};
+use crate::tasks::Tasks;
+use crate::telemetry::{Collector, Service, Spans};
+use crate::watch::Watch;
 
 /// The part of our environment that children see; a tenant's and a server's own come on top. Everything
 /// else stays here, so that no server sees a credential that was meant for another.
@@ -55,6 +61,9 @@ const RESPONSE_MAX: u32 = 1024 * 1024;
 /// set for so soon that the limits of calls never do: measured, that was a wake-up for every call.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often what is too old or too much is deleted.
+const TRIM: Duration = Duration::from_secs(60);
+
 /// A hub that works, with what it needs.
 pub(crate) struct Works {
     /// The hub.
@@ -63,9 +72,22 @@ pub(crate) struct Works {
     pub(crate) metrics: Arc<Metrics>,
     /// Its data.
     pub(crate) store: Store,
+    /// What signs for the audit trail.
+    pub(crate) seal: Arc<Seal>,
+    /// Services, and how they are.
+    pub(crate) watch: Arc<Watch>,
+    /// Where parts of it tell what they notice.
+    pub(crate) feed: Feed,
+    /// Task lists that run in the background.
+    pub(crate) tasks: Arc<Tasks>,
     /// Ends when every record has been read.
     reader: oneshot::Receiver<()>,
-    ticking: JoinHandle<()>,
+    /// Ends when everything that was told is kept.
+    keeping: JoinHandle<()>,
+    /// Ends when every span was sent, where any are.
+    sending: Option<JoinHandle<()>>,
+    /// What goes on in the background until the stop.
+    going: JoinSet<()>,
 }
 
 /// Builds a hub from definitions and starts its servers.
@@ -78,7 +100,18 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
     let (recorder, records) = Recorder::new(CHANNEL);
     let metrics = Metrics::new();
     let log = LogWriter::new(def.logging.level, def.logging.format);
-    let reader = record::read(records, metrics.clone(), log, store.clone()).map_err(|cause| {
+    let connector = Connector::new();
+    let (spans, sending) = match collector(&def.telemetry)? {
+        Some(to) => {
+            let (spans, sending) = Spans::start(to, connector.clone(), metrics.spans())?;
+            (Some(spans), Some(sending))
+        }
+        None => (None, None),
+    };
+    let recorder = recorder.with_spans(spans.is_some());
+    let keeping = recorder.keeping();
+    let readers = Readers { metrics: metrics.clone(), log, store: store.clone(), keeping, spans };
+    let reader = record::read(records, readers).map_err(|cause| {
         Error::hub(Code::Internal, "could not start the thread that reads records").inside(cause)
     })?;
     let remembered = catalogs.into_iter().filter_map(|kept| {
@@ -93,7 +126,7 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
         startup: Duration::from_secs(def.orchestrator.startup_timeout),
         idle: Duration::from_secs(def.orchestrator.idle_timeout),
         message_max: def.gateway.max_body_bytes,
-        connector: Connector::new(),
+        connector,
         inherited: inherited.collect(),
     };
     let hub = Hub::start(Build {
@@ -106,22 +139,59 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
         recorder,
         cursor_key,
     });
-    let ticking = tokio::spawn(async {
-        loop {
-            tokio::time::sleep(TICK).await;
+    let (feed, keeping) = Feed::start(store.clone());
+    let mut going = JoinSet::new();
+    going.spawn(tick());
+    going.spawn(feed::watch_servers(hub.clone(), feed.clone()));
+    let seal = Seal::new(store.clone(), &def.audit).await?;
+    going.spawn(seal.clone().keep());
+    let watch = Watch::new(hub.clone(), store.clone(), feed.clone(), def)?;
+    going.spawn(watch.checks.clone().run());
+    going.spawn(watch.clone().keep());
+    going.spawn(trim(store.clone(), def.store.retention.clone()));
+    let tasks = Tasks::new(hub.clone(), store.clone(), feed.clone(), def.tasks.clone())?;
+    Ok(Works { hub, metrics, store, seal, watch, feed, tasks, reader, keeping, sending, going })
+}
+
+async fn tick() {
+    loop {
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+/// Deletes what is older or more than is to be kept.
+async fn trim(store: Store, keep: RetentionDef) {
+    loop {
+        if let Err(error) = store.events_trim(&keep.events).await {
+            tracing::warn!(%error, "could not delete old events");
         }
-    });
-    Ok(Works { hub, metrics, store, reader, ticking })
+        if let Err(error) = store.checks_trim().await {
+            tracing::warn!(%error, "could not delete old sums of checks");
+        }
+        if let Err(error) = store.tasks_trim().await {
+            tracing::warn!(%error, "could not delete old tasks");
+        }
+        tokio::time::sleep(TRIM).await;
+    }
 }
 
 impl Works {
     /// Stops the hub and its servers, and keeps what was recorded.
-    pub(crate) async fn stop(self) {
-        self.ticking.abort();
+    pub(crate) async fn stop(mut self) {
+        self.going.shutdown().await;
+        self.watch.flush().await;
         self.hub.stop().await;
-        drop(self.hub);
+        drop((self.hub, self.watch, self.feed, self.tasks));
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.keeping).await;
         // The reader ends when the last sender is gone; a connection that outlived the drain limit may hold one.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.reader).await;
+        if let Some(sending) = self.sending {
+            let _ = tokio::time::timeout(Duration::from_secs(2), sending).await;
+        }
+        // Whatever was done until now is signed for.
+        let sealed = async { self.store.flush().await.is_ok() && self.seal.now().await.is_ok() };
+        let _ = tokio::time::timeout(Duration::from_secs(2), sealed).await;
+        drop(self.seal);
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "the store could not be closed well");
         }
@@ -167,7 +237,7 @@ fn reach(def: &ServerDef, tenant: &puerto_core::def::TenantDef) -> Result<Reach,
                 (_, Some(_)) => Over::Streamable,
                 (_, None) => Over::Either,
             };
-            Ok(Reach::Http { uri: address(def)?, headers: headers(def)?, over })
+            Ok(Reach::Http { uri: address(def)?, headers: headers(&def.headers)?, over })
         }
         Some(Transport::Tcp) => {
             let uri = address(def)?;
@@ -219,9 +289,19 @@ fn address(def: &ServerDef) -> Result<Uri, String> {
     url.parse().map_err(|e| format!("{url:?} is no URL: {e}"))
 }
 
-fn headers(def: &ServerDef) -> Result<HeaderMap, String> {
+/// Where spans are sent, where they are.
+fn collector(def: &TelemetryDef) -> Result<Option<Collector>> {
+    let Some(address) = &def.otlp else { return Ok(None) };
+    let wrong = |why: String| Error::caller(Code::BadRequest, format!("telemetry: {why}"));
+    let address = address.parse().map_err(|e| wrong(format!("{address:?} is no URL: {e}")))?;
+    let headers = headers(&def.headers).map_err(wrong)?;
+    let service = Service { name: def.service_name.clone(), instance: format!("{:016x}", fastrand::u64(..)) };
+    Ok(Some(Collector { address, headers, service }))
+}
+
+fn headers(given: &BTreeMap<String, Secret>) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    for (name, value) in &def.headers {
+    for (name, value) in given {
         let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|e| format!("header {name:?}: {e}"))?;
         let mut value = HeaderValue::from_str(value.reveal())
             .map_err(|_| format!("the value of header {name:?} cannot be sent"))?;

@@ -14,8 +14,10 @@ mod known;
 mod locate;
 mod openapi;
 pub(crate) mod problem;
+mod schedules;
 mod schema;
 mod server;
+mod service;
 mod shape;
 
 use std::io::{ErrorKind, Read};

@@ -2,12 +2,18 @@
 //! passes through axum's router.
 
 mod apps;
+pub(crate) mod audit;
+pub(crate) mod context;
 mod entrance;
+pub(crate) mod events;
 pub(crate) mod guard;
 mod line;
+pub(crate) mod metrics;
 pub(crate) mod problem;
 pub(crate) mod rest;
+pub(crate) mod services;
 mod steady;
+pub(crate) mod tasks;
 pub(crate) mod tools;
 mod usage;
 

@@ -1,10 +1,12 @@
 //! Everything that the command line can do. A library, so that the binary is one call and what reads foreign
 //! text can be fuzzed; nothing else depends on it.
 
+mod audit;
 mod cli;
 mod command;
 mod compose;
 mod config;
+mod feed;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -14,6 +16,9 @@ mod openapi;
 mod out;
 mod record;
 mod reload;
+mod tasks;
+mod telemetry;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -69,6 +74,9 @@ async fn dispatch(command: Command) -> ExitCode {
         Command::Logs { server, hub, tenant, lines } => {
             command::ask::logs(&hub, &tenant, server.as_deref(), lines).await
         }
+        Command::Audit { command } => command::audit::run(&command).await,
+        Command::Checks(args) => command::checks::run(&args).await,
+        Command::Events(args) => command::events::run(&args).await,
         Command::Openapi => {
             out::line(openapi::document());
             ExitCode::SUCCESS

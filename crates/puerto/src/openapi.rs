@@ -5,8 +5,14 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::http::audit::{Audit, Proof, Verified};
+use crate::http::context::{Cleared, Context, RegistrationView};
+use crate::http::events::{EventView, Events};
+use crate::http::metrics::Numbers;
 use crate::http::problem::Problem;
 use crate::http::rest::{About, Done, Health, Logs, Records, ServerView, Servers, TenantView, Tenants};
+use crate::http::services::{Round, ServiceView, Services};
+use crate::http::tasks::{TaskDetail, TaskPage, TaskView};
 use crate::http::tools::{Called, Tools};
 use crate::http::{AppView, AppsView, GatewayView};
 use crate::reload::Changes;
@@ -33,20 +39,25 @@ pub(crate) fn document() -> String {
         let kind = match route.operation {
             "app.page" | "app.page_folder" => "text/html",
             "app.file" => "*/*",
+            "event.follow" => "text/event-stream",
+            "metrics.scrape" => "text/plain",
+            "audit.export" => "application/x-ndjson",
             _ => "application/json",
         };
+        let status = if route.operation.ends_with(".create") { "201" } else { "200" };
         let mut operation = json!({
             "operationId": route.operation,
             "summary": route.summary,
             "responses": {
-                "200": {"description": "done", "content": {kind: {"schema": route.answer}}},
+                status: {"description": "done", "content": {kind: {"schema": route.answer}}},
                 "default": {"description": "a problem", "content": {"application/problem+json": {"schema": problem}}},
             },
         });
         if !parameters.is_empty() {
             operation["parameters"] = parameters.into();
         }
-        if route.operation.starts_with("tool.call") {
+        let has_body = ["tool.call", "context.clear"].iter().any(|name| route.operation.starts_with(name));
+        if has_body || route.operation.ends_with(".create") {
             operation["requestBody"] =
                 json!({"content": {"application/json": {"schema": {"type": "object"}}}});
         }
@@ -79,6 +90,44 @@ fn queries(operation: &str) -> Vec<Value> {
         "record.list" => {
             &[("tenant", "string"), ("server", "string"), ("limit", "integer"), ("before", "integer")]
         }
+        "service.push" | "service.push_get" => &[("status", "string"), ("msg", "string")],
+        "event.create"
+        | "audit.create"
+        | "service.round"
+        | "service.list"
+        | "registration.create"
+        | "context.read"
+        | "context.clear"
+        | "task.create"
+        | "task.read"
+        | "task.cancel" => &[("tenant", "string")],
+        "task.list" => {
+            &[("tenant", "string"), ("status", "string"), ("before", "integer"), ("limit", "integer")]
+        }
+        "audit.list" => &[
+            ("tenant", "string"),
+            ("agent", "string"),
+            ("action", "string"),
+            ("server", "string"),
+            ("since", "string"),
+            ("until", "string"),
+            ("after", "integer"),
+            ("before", "integer"),
+            ("limit", "integer"),
+        ],
+        "event.list" | "event.follow" => &[
+            ("tenant", "string"),
+            ("type", "string"),
+            ("source", "string"),
+            ("subject", "string"),
+            ("severity", "string"),
+            ("q", "string"),
+            ("since", "string"),
+            ("until", "string"),
+            ("after", "integer"),
+            ("before", "integer"),
+            ("limit", "integer"),
+        ],
         "configuration.reload" => &[("preview", "boolean")],
         _ => &[],
     };
@@ -118,7 +167,29 @@ fn routes(generator: &mut SchemaGenerator) -> Vec<Route> {
         get "/apps/{app}/{path}" "app.file" String, "A file of an app; its path may hold slashes";
         get "/api/gateway/status" "gateway.read" GatewayView, "What the hub holds, in numbers";
         get "/api/records" "record.list" Records, "The last operations, newest first";
+        get "/check-services" "service.round" Round, "Check every service that was not checked just now, and say how each is";
+        get "/api/services" "service.list" Services, "Every watched service";
+        get "/api/services/{tenant}/{service}" "service.read" ServiceView, "One service, with its last checks";
+        post "/api/services/{tenant}/{service}/check" "service.check" ServiceView, "Check a service now";
+        get "/api/services/{tenant}/{service}/push" "service.push_get" Done, "A service that reports by itself says how it is";
+        post "/api/services/{tenant}/{service}/push" "service.push" Done, "A service that reports by itself says how it is";
+        get "/events" "event.list" Events, "Events, newest first; after a number, oldest first";
+        post "/events" "event.create" EventView, "Report an event, or many (a list, CloudEvents, NDJSON)";
+        get "/events/stream" "event.follow" String, "Events as they happen (server-sent events)";
+        get "/audit" "audit.list" Audit, "Who did what, newest first; after a number, oldest first";
+        post "/audit" "audit.create" Value, "Report what an agent did: {action, agent, details}";
+        get "/audit/verify" "audit.verify" Verified, "Check that the whole trail is as it was written";
+        get "/audit/prove/{seq}" "audit.prove" Proof, "What shows that a record is in the trail";
+        get "/audit/export" "audit.export" String, "The whole trail with its checkpoints, one JSON text a line";
+        post "/register" "registration.create" RegistrationView, "Tell of a model or an agent: {type, data}";
+        get "/context" "context.read" Context, "Models, agents, tasks, audit and events at a glance";
+        post "/clear" "context.clear" Cleared, "Delete events, tasks and registrations: {confirm: true}";
+        get "/tasks" "task.list" TaskPage, "Tasks, newest first";
+        post "/tasks" "task.create" TaskView, "Run a list in the background: {name, priority, tasks}";
+        get "/tasks/{id}" "task.read" TaskDetail, "One task, and what became of its items";
+        post "/tasks/{id}/cancel" "task.cancel" TaskView, "Cancel a task that waits or runs";
         post "/api/reload" "configuration.reload" Changes, "Take over the changed configuration file";
-        get "/metrics/prometheus" "metrics.read" String, "Metrics as OpenMetrics text";
+        get "/metrics" "metrics.read" Numbers, "How it goes, in a few numbers";
+        get "/metrics/prometheus" "metrics.scrape" String, "Every metric, as OpenMetrics where that is asked for, else as Prometheus text";
     }
 }

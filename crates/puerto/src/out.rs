@@ -9,6 +9,11 @@ pub(crate) fn line(text: impl Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
+/// What a reader of the output gets byte for byte.
+pub(crate) fn bytes(part: &[u8]) {
+    let _ = io::stdout().lock().write_all(part);
+}
+
 /// One line, or several, to standard error.
 pub(crate) fn error_line(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");

@@ -1,18 +1,22 @@
-//! The readers of records: log lines, metrics, the store. A thread of its own reads, so that a blocked
+//! The readers of records: log lines, metrics, the audit trail, spans. A thread of its own reads, so that a blocked
 //! terminal or disk never reaches the data path.
 
 pub(crate) mod log;
 pub(crate) mod metrics;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use puerto_core::Record;
-use puerto_store::Store;
+use puerto_core::record::{Entry, Keeping};
+use puerto_core::{Record, RequestId};
+use puerto_store::{Draft, Phase, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use log::LogWriter;
 use metrics::Metrics;
+
+use crate::telemetry::Spans;
 
 /// Records that may wait; beyond it they are counted as lost.
 pub(crate) const CHANNEL: usize = 65_536;
@@ -22,30 +26,89 @@ const BATCH: usize = 4096;
 /// what a batch costs whatever is in it (a transaction, two wake-ups) is shared by many.
 const GATHER: Duration = Duration::from_millis(50);
 
+/// What readers of records hand on to.
+pub(crate) struct Readers {
+    /// Counts.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Writes lines.
+    pub(crate) log: LogWriter,
+    /// Keeps the audit trail.
+    pub(crate) store: Store,
+    /// Where it is noted whether it can be kept.
+    pub(crate) keeping: Keeping,
+    /// Makes spans, where somebody gathers them.
+    pub(crate) spans: Option<Spans>,
+}
+
 /// Reads until every sender is gone and everything has been handed on; says so by the end of the channel
 /// that it answers.
 pub(crate) fn read(
-    records: mpsc::Receiver<Record>,
-    metrics: Arc<Metrics>,
-    log: LogWriter,
-    store: Store,
+    entries: mpsc::Receiver<Entry>,
+    readers: Readers,
 ) -> std::io::Result<oneshot::Receiver<()>> {
     let (done, ended) = oneshot::channel();
     std::thread::Builder::new().name("records".into()).spawn(move || {
-        hand_on(records, &metrics, log, &store);
+        readers.hand_on(entries);
         drop(done);
     })?;
     Ok(ended)
 }
 
-fn hand_on(mut records: mpsc::Receiver<Record>, metrics: &Metrics, mut log: LogWriter, store: &Store) {
-    let mut batch = Vec::new();
-    while records.blocking_recv_many(&mut batch, BATCH) > 0 {
-        metrics.observe(&batch);
-        batch.iter().for_each(|record| log.add(record));
-        log.flush();
-        store.records_append(std::mem::take(&mut batch));
-        #[allow(clippy::disallowed_methods, reason = "a thread of its own, which runs no tokio")]
-        std::thread::sleep(GATHER);
+impl Readers {
+    fn hand_on(mut self, mut entries: mpsc::Receiver<Entry>) {
+        let (mut batch, mut trail) = (Vec::new(), Trail::default());
+        while entries.blocking_recv_many(&mut batch, BATCH) > 0 {
+            self.store.audit_append(trail.drafts(&batch));
+            let ended = batch.iter().filter_map(|entry| match entry {
+                Entry::Ended(record) => Some(record),
+                Entry::Begun(_) => None,
+            });
+            self.metrics.observe(ended.clone());
+            if let Some(spans) = &self.spans {
+                spans.take(ended.clone());
+            }
+            ended.for_each(|record| self.log.add(record));
+            self.log.flush();
+            batch.clear();
+            #[allow(clippy::disallowed_methods, reason = "a thread of its own, which runs no tokio")]
+            std::thread::sleep(GATHER);
+            self.keeping.note(self.store.is_failing());
+        }
     }
 }
+
+/// Makes audit records of what was told. What begins and ends in one batch has one record, which says both; what goes on
+/// longer has one of its beginning, written while it goes on, and one of its end.
+#[derive(Default)]
+struct Trail {
+    /// Those whose beginning is written.
+    open: HashSet<RequestId>,
+}
+
+impl Trail {
+    fn drafts(&mut self, batch: &[Entry]) -> Vec<Draft> {
+        let mut begun: HashMap<RequestId, &Record> = HashMap::new();
+        let mut drafts = Vec::with_capacity(batch.len());
+        for entry in batch {
+            match entry {
+                Entry::Begun(record) => drop(begun.insert(record.request, record)),
+                Entry::Ended(record) if record.is_for_audit() => {
+                    begun.remove(&record.request);
+                    let phase = if self.open.remove(&record.request) { Phase::Result } else { Phase::Act };
+                    drafts.push(Draft::of(record, phase));
+                }
+                Entry::Ended(_) => {}
+            }
+        }
+        for (request, record) in begun {
+            // Asked again at another server: its beginning is written already.
+            if self.open.insert(request) {
+                drafts.push(Draft::of(record, Phase::Decision));
+            }
+        }
+        drafts
+    }
+}
+
+#[cfg(test)]
+mod tests;

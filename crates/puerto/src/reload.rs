@@ -6,16 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use puerto_core::def::HubDef;
-use puerto_core::{Code, Error, Result};
+use puerto_core::{Code, Error, Result, Severity};
 use puerto_mcp::adopt::Plan;
 use puerto_mcp::hub::Hub;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::compose::reach_of;
+use crate::compose::{Works, reach_of};
 use crate::config;
+use crate::feed::Feed;
+use crate::watch::Watch;
 
 /// How often the file is looked at. Looking costs one system call, and works where nobody tells of changes:
 /// network file systems, files that an orchestrator swaps.
@@ -34,6 +37,8 @@ pub(crate) struct Changes {
     unchanged: usize,
     /// Tenants whose overrides or profiles are different; their servers go on, their lists are made anew.
     reshaped: Vec<String>,
+    /// Whether what is watched is different.
+    services: bool,
     /// Sections that are different and count at the next start only.
     next_start: Vec<&'static str>,
 }
@@ -44,12 +49,24 @@ impl Changes {
             ("gateway", before.gateway != now.gateway),
             ("orchestrator", before.orchestrator != now.orchestrator),
             ("logging", before.logging != now.logging),
+            ("telemetry", before.telemetry != now.telemetry),
             ("store", before.store != now.store),
+            ("audit", before.audit != now.audit),
+            ("watch", before.watch != now.watch),
+            ("tasks", before.tasks != now.tasks),
             ("apps", before.apps != now.apps),
         ];
         let next_start = sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
         let Plan { added, changed, removed, unchanged, reshaped } = plan;
-        Self { added, changed, removed, unchanged, reshaped, next_start }
+        Self {
+            added,
+            changed,
+            removed,
+            unchanged,
+            reshaped,
+            services: before.services != now.services,
+            next_start,
+        }
     }
 
     fn is_nothing(&self) -> bool {
@@ -60,6 +77,8 @@ impl Changes {
 /// The configuration of a running hub.
 pub(crate) struct Reload {
     hub: Arc<Hub>,
+    watch: Arc<Watch>,
+    feed: Feed,
     file: PathBuf,
     port: Option<u16>,
     state: Mutex<State>,
@@ -78,9 +97,10 @@ type Stamp = (SystemTime, u64, u64);
 
 impl Reload {
     /// For a hub that was started from a file, with the port that the command line gave.
-    pub(crate) fn new(hub: Arc<Hub>, file: PathBuf, port: Option<u16>, def: HubDef) -> Arc<Self> {
+    pub(crate) fn new(works: &Works, file: PathBuf, port: Option<u16>, def: HubDef) -> Arc<Self> {
+        let (hub, watch, feed) = (works.hub.clone(), works.watch.clone(), works.feed.clone());
         let stamp = stamp(&file);
-        Arc::new(Self { hub, file, port, state: Mutex::new(State { def, fault: None, stamp }) })
+        Arc::new(Self { hub, watch, feed, file, port, state: Mutex::new(State { def, fault: None, stamp }) })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -122,16 +142,21 @@ impl Reload {
             Ok(def) => def,
             Err(error) => {
                 state.fault = Some(error.public().to_owned());
+                let payload = json!({"fault": error.public()});
+                self.feed.tell_all(&self.hub, "configuration.refused", Severity::Error, &payload);
                 tracing::error!(file = %self.file.display(), "the configuration has a fault; the last good one stays: {}", error.public());
                 return Err(error);
             }
         };
         let plan = self.hub.adopt(def.tenants.clone(), &reach_of(&def));
+        self.watch.adopt(&def.services, &def.watch);
         let changes = Changes::new(plan, &state.def, &def);
         (state.def, state.fault) = (def, None);
         if changes.is_nothing() {
             tracing::info!("the configuration was read again; nothing is different");
         } else {
+            let payload = serde_json::to_value(&changes).unwrap_or_default();
+            self.feed.tell_all(&self.hub, "configuration.reloaded", Severity::Info, &payload);
             tracing::info!(
                 added = ?changes.added, changed = ?changes.changed, removed = ?changes.removed,
                 unchanged = changes.unchanged, reshaped = ?changes.reshaped, next_start = ?changes.next_start, "the configuration was taken over"
@@ -155,7 +180,7 @@ impl Reload {
     }
 
     /// Takes over the file whenever it changes, and on SIGHUP, until told to stop.
-    pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn follow(self: Arc<Self>, stop: CancellationToken) {
         let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
         loop {
             tokio::select! {

@@ -2,9 +2,9 @@
 //! The document is opaque here: `puerto-mcp` writes and reads it.
 
 use puerto_core::{ServerName, TenantId};
-use rusqlite::params;
 use std::time::SystemTime;
 
+use crate::db::Filter;
 use crate::error::StoreError;
 use crate::store::{Scope, Store, micros};
 
@@ -42,11 +42,11 @@ impl Store {
         let (tenant, server, document) = (tenant.clone(), server.clone(), document.to_owned());
         let at = micros(SystemTime::now());
         self.change(move |db| {
-            db.prepare_cached(
+            db.execute(
                 "INSERT INTO catalogs (tenant, server, at, document) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (tenant, server) DO UPDATE SET at = excluded.at, document = excluded.document",
-            )?
-            .execute(params![tenant.as_str(), server.as_str(), at, document])
+                &[&tenant.as_str(), &server.as_str(), &at, &document],
+            )
             .map(drop)
         })
         .await
@@ -58,7 +58,7 @@ impl Store {
         self.change(move |db| {
             db.execute(
                 "DELETE FROM catalogs WHERE tenant = ?1 AND server = ?2",
-                params![tenant.as_str(), server.as_str()],
+                &[&tenant.as_str(), &server.as_str()],
             )
             .map(drop)
         })
@@ -70,14 +70,12 @@ impl Store {
         let scope = scope.clone();
         let rows = self
             .read(move |db| {
-                let mut statement = db.prepare_cached(
-                    "SELECT tenant, server, at, document FROM catalogs
-                     WHERE ?1 IS NULL OR tenant = ?1 ORDER BY tenant, server",
-                )?;
-                let rows = statement.query_map([scope.as_sql()], |row| {
-                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
-                })?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()
+                let mut filter = Filter::default();
+                scope.narrow(&mut filter);
+                let all = "SELECT tenant, server, at, document FROM catalogs";
+                filter.query(db, all, "ORDER BY tenant, server", |row| {
+                    Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get(2)?, row.get(3)?))
+                })
             })
             .await?;
         // A name that is not valid (any more) belongs to nothing that can be defined.

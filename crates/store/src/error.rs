@@ -1,66 +1,86 @@
 //! What can go wrong with our data, said so that the operator knows what to do.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use puerto_core::{Code, Error};
+use puerto_core::{Code, Error, Retry};
 use rusqlite::ErrorCode;
 
 /// Why the store could not be opened, read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The address is not one that this version understands.
-    #[error("store address {url:?} is not understood: use sqlite://path/to/file.db or sqlite::memory:")]
+    #[error(
+        "store address {url:?} is not understood: use sqlite://path/to/file.db, sqlite::memory: or postgres://user@host/name"
+    )]
     Url {
         /// As given.
         url: String,
     },
     /// The directory or the file could not be made or opened.
-    #[error("could not open {}: {why}", path.display())]
+    #[error("could not open {place}: {why}")]
     Open {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server.
+        place: Box<str>,
         /// The system's reason.
         why: String,
     },
     /// The file or its directory may not be written.
-    #[error("could not write {}: it is read-only; give this user write permission for the file and its directory, or name another file in store.url", path.display())]
+    #[error(
+        "could not write {place}: it is read-only; give this user write permission for the file and its directory, or name another file in store.url"
+    )]
     ReadOnly {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server.
+        place: Box<str>,
     },
     /// Another process holds the file.
-    #[error("could not use {}: another process keeps it locked; stop that process, or name another file in store.url", path.display())]
+    #[error(
+        "could not use {place}: another process keeps it locked; stop that process, or name another file in store.url"
+    )]
     Locked {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server.
+        place: Box<str>,
     },
     /// The file is not a SQLite database, or a damaged one.
-    #[error("could not use {}: it is damaged or not a SQLite database; move it away and start again, or restore a copy", path.display())]
+    #[error(
+        "could not use {place}: it is damaged or not a SQLite database; move it away and start again, or restore a copy"
+    )]
     Damaged {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server.
+        place: Box<str>,
     },
     /// The file is a SQLite database of some other program.
-    #[error("could not use {}: it belongs to another program; name another file in store.url", path.display())]
+    #[error("could not use {place}: it belongs to another program; name another file in store.url")]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server.
+        place: Box<str>,
     },
     /// The file was written by a later Puerto.
-    #[error("could not use {}: its format {found} is newer than {known}, the newest this Puerto knows; use a later Puerto, or name another file in store.url", path.display())]
+    #[error(
+        "could not use {place}: its format {found} is newer than {known}, the newest this Puerto knows; use a later Puerto, or name another file in store.url"
+    )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server.
+        place: Box<str>,
         /// The version found in it.
         found: i64,
         /// The newest version we know.
         known: i64,
     },
+    /// The server does not answer, or refuses us.
+    #[error(
+        "could not use {place}: {why}; check that the server runs and that store.url names it and its user rightly"
+    )]
+    Unreachable {
+        /// The server.
+        place: Box<str>,
+        /// The reason.
+        why: String,
+    },
     /// The disk is full.
-    #[error("could not write {}: the disk is full", path.display())]
+    #[error("could not write {place}: the disk is full")]
     Full {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server.
+        place: Box<str>,
     },
     /// A value is larger than the store keeps.
     #[error("could not save {what}: {bytes} bytes are more than the limit of {limit}")]
@@ -72,37 +92,56 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
+    /// A key that names one request came with another.
+    #[error("the Idempotency-Key {key:?} was used for another request; take a new key for each")]
+    KeyReused {
+        /// The key.
+        key: String,
+    },
     /// The system gave no random bytes.
     #[error("could not make a key: {why}")]
     Random {
         /// The system's reason.
         why: String,
     },
+    /// There are as many as there may be.
+    #[error("there are {limit} {what} already, which is the limit")]
+    Crowded {
+        /// What there is.
+        what: &'static str,
+        /// How many of it there may be.
+        limit: i64,
+    },
     /// The store is closed, or its writer has ended.
     #[error("the store is closed")]
     Closed,
-    /// Anything else that SQLite says.
-    #[error("could not use {}: {why}", path.display())]
+    /// Anything else that the database says.
+    #[error("could not use {place}: {why}")]
     Sql {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite says.
+        /// The file, or the server.
+        place: Box<str>,
+        /// What it says.
         why: String,
     },
 }
 
 impl StoreError {
     /// Sorts an error of SQLite by what the operator can do about it.
-    pub(crate) fn sql(path: &Path, error: &rusqlite::Error) -> Self {
-        let path = path.to_path_buf();
+    pub(crate) fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
+        let place = Self::shown(path);
         match error.sqlite_error_code() {
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly { path },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path },
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged { path },
-            Some(ErrorCode::DiskFull) => Self::Full { path },
-            Some(ErrorCode::CannotOpen) => Self::Open { path, why: error.to_string() },
-            _ => Self::Sql { path, why: error.to_string() },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly { place },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { place },
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged { place },
+            Some(ErrorCode::DiskFull) => Self::Full { place },
+            Some(ErrorCode::CannotOpen) => Self::Open { place, why: error.to_string() },
+            _ => Self::Sql { place, why: error.to_string() },
         }
+    }
+
+    /// A file as messages name it.
+    pub(crate) fn shown(path: &Path) -> Box<str> {
+        path.display().to_string().into()
     }
 }
 
@@ -110,6 +149,8 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::TooLarge { .. } => Error::hub(Code::TooLarge, error.to_string()),
+            StoreError::Crowded { .. } => Error::hub(Code::Busy, error.to_string()).retry(Retry::Yes),
+            StoreError::KeyReused { .. } => Error::caller(Code::Conflict, error.to_string()),
             StoreError::Url { .. } => Error::hub(Code::InvalidConfig, error.to_string()),
             // Paths are for the operator: they stay in the inner chain.
             _ => Error::hub(Code::Unavailable, "Puerto's own data is not available").inside(error),

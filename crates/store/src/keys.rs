@@ -3,8 +3,6 @@
 
 use std::time::SystemTime;
 
-use rusqlite::params;
-
 use crate::error::StoreError;
 use crate::store::{Store, micros};
 
@@ -15,13 +13,16 @@ impl Store {
         getrandom::fill(&mut fresh).map_err(|error| StoreError::Random { why: error.to_string() })?;
         let (name, at) = (name.to_owned(), micros(SystemTime::now()));
         // Inserting first decides who made it, also between two processes on one file.
-        self.change(move |db| {
-            db.execute(
-                "INSERT INTO keys (name, at, value) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
-                params![name, at, fresh],
-            )?;
-            db.query_row("SELECT value FROM keys WHERE name = ?1", [&name], |row| row.get(0))
-        })
-        .await
+        let made = self
+            .change(move |db| {
+                db.execute(
+                    "INSERT INTO keys (name, at, value) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
+                    &[&name, &at, &&fresh[..]],
+                )?;
+                db.first("SELECT value FROM keys WHERE name = ?1", &[&name], |row| row.get::<Vec<u8>>(0))
+            })
+            .await?;
+        let key = made.and_then(|bytes| bytes.try_into().ok());
+        key.ok_or_else(|| self.failed("a key of its own has another length than it was made with"))
     }
 }

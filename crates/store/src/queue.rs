@@ -3,14 +3,14 @@
 //! writer is woken once for a group and not once for every record.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use puerto_core::Record;
-use rusqlite::Connection;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::audit::Draft;
+use crate::db::Db;
 use crate::error::StoreError;
 
 /// Rows that may wait. At 200 bytes each about 13 MB; at 20,000 calls a second three seconds of a
@@ -29,7 +29,7 @@ pub(crate) const RECORDS_WINDOW: Duration = Duration::from_millis(20);
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// What a change does, inside a transaction or where there could be none.
-pub(crate) type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Answer + Send>;
+pub(crate) type Work = Box<dyn FnOnce(Result<&mut Db, StoreError>) -> Answer + Send>;
 
 /// A change that somebody waits for.
 pub(crate) struct Change {
@@ -41,10 +41,19 @@ pub(crate) struct Change {
 
 /// One item of the queue.
 pub(crate) enum Job {
-    /// Rows for the table of records.
-    Records(Vec<Record>),
+    /// Records for the audit trail; who waits for them is told the number of the first.
+    Audit(Vec<Draft>, Option<oneshot::Sender<Result<i64, StoreError>>>),
     /// Anything else.
     Change(Change),
+}
+
+impl Job {
+    fn items(&self) -> usize {
+        match self {
+            Job::Audit(batch, _) => batch.len(),
+            Job::Change(_) => 1,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -70,6 +79,7 @@ pub(crate) struct Queue {
     end: Condvar,
     lost: AtomicU64,
     commits: AtomicU64,
+    is_failing: AtomicBool,
 }
 
 impl Queue {
@@ -78,23 +88,32 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds records, or counts them as lost where there is no room. Never waits for the disk.
-    pub(crate) fn push_records(&self, batch: Vec<Record>) {
+    /// Adds records for the audit trail, or counts them as lost where there is no room. Never waits for the disk. Those that
+    /// somebody waits for are refused in place of being lost.
+    pub(crate) fn push_audit(
+        &self,
+        batch: Vec<Draft>,
+        answer: Option<oneshot::Sender<Result<i64, StoreError>>>,
+    ) -> bool {
         if batch.is_empty() {
-            return;
+            return true;
         }
         let mut state = self.lock();
         if state.closed || state.rows + batch.len() > ROWS_WAITING_MAX {
             drop(state);
-            self.count_lost(batch.len());
-            return;
+            if answer.is_none() {
+                self.count_lost(batch.len());
+            }
+            return false;
         }
         let (was_idle, was_worth) = (state.jobs.is_empty(), state.is_worth_a_commit());
         state.rows += batch.len();
-        state.jobs.push_back(Job::Records(batch));
+        state.changes += usize::from(answer.is_some());
+        state.jobs.push_back(Job::Audit(batch, answer));
         if was_idle || (!was_worth && state.is_worth_a_commit()) {
             self.work.notify_one();
         }
+        true
     }
 
     /// Adds a change; `false` where the store is closed.
@@ -120,15 +139,13 @@ impl Queue {
         let (mut group, mut items) = (Vec::new(), 0);
         while items < COMMIT_ITEMS {
             let Some(job) = state.jobs.pop_front() else { break };
+            items += job.items();
             match &job {
-                Job::Records(batch) => {
+                Job::Audit(batch, answer) => {
                     state.rows -= batch.len();
-                    items += batch.len();
+                    state.changes -= usize::from(answer.is_some());
                 }
-                Job::Change(_) => {
-                    state.changes -= 1;
-                    items += 1;
-                }
+                Job::Change(_) => state.changes -= 1,
             }
             group.push(job);
         }
@@ -161,11 +178,16 @@ impl Queue {
             std::mem::take(&mut state.jobs)
         };
         for job in left {
-            if let Job::Records(batch) = job {
+            if let Job::Audit(batch, _) = job {
                 self.count_lost(batch.len());
             }
         }
         self.end.notify_all();
+    }
+
+    /// Records and changes that wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.lock().jobs.iter().map(Job::items).sum()
     }
 
     pub(crate) fn count_lost(&self, rows: usize) {
@@ -174,6 +196,15 @@ impl Queue {
 
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the last commit failed.
+    pub(crate) fn note(&self, is_failing: bool) {
+        self.is_failing.store(is_failing, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
     }
 
     pub(crate) fn count_commit(&self) {

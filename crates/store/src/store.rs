@@ -1,21 +1,26 @@
 //! The handle that everybody holds: opening, changing, reading, closing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use puerto_core::{Record, TenantId};
-use rusqlite::Connection;
-use tokio::sync::{Semaphore, oneshot};
+use puerto_core::TenantId;
+use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::db::{Db, Filter, Postgres};
 use crate::error::StoreError;
-use crate::open::{self, Place};
+use crate::events::Tally;
+use crate::open::Place;
 use crate::queue::{Answer, Change, Queue};
-use crate::records::RECORDS_KEPT;
 use crate::writer::Writer;
 
 /// Changes that may wait for the writer; askers beyond wait for a place. More would only wait longer.
 const CHANGES_WAITING_MAX: usize = 512;
+
+/// Readings at the same time, each with a connection of its own. They take microseconds; more would wait for the
+/// same disk and the same few cores.
+const READERS: usize = 4;
 
 /// Longest wait of `close` and of the last drop for what is still queued: a full queue takes less
 /// than a second, a disk that needs longer hangs.
@@ -36,9 +41,11 @@ impl Scope {
         Self(None)
     }
 
-    /// The tenant, for a condition in SQL; `None` means all.
-    pub(crate) fn as_sql(&self) -> Option<&str> {
-        self.0.as_ref().map(TenantId::as_str)
+    /// Adds the condition that keeps a reading to this.
+    pub(crate) fn narrow<'a>(&'a self, filter: &mut Filter<'a>) {
+        if let Some(tenant) = &self.0 {
+            filter.and("tenant = ?", tenant.as_str());
+        }
     }
 }
 
@@ -51,52 +58,82 @@ struct Inner {
     place: Place,
     queue: Arc<Queue>,
     room: Arc<Semaphore>,
-    /// `None`: in memory, where the writer's connection also reads.
-    reader: Option<Mutex<Connection>>,
+    /// Connections that read; those that nobody uses now.
+    readers: Mutex<Vec<Db>>,
+    reading: Arc<Semaphore>,
+    /// The number of the newest event that was kept.
+    news: watch::Sender<i64>,
+    /// Events kept by this handle and its clones.
+    ingested: AtomicU64,
+    /// How many events there were, last time that somebody asked.
+    tally: tokio::sync::Mutex<Tally>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.queue.close();
         if !self.queue.wait_end(END_LIMIT) {
-            tracing::error!(path = %self.place.path().display(), "gave up waiting for the store to write its last records");
+            tracing::error!(place = %self.place.shown(), "gave up waiting for the store to write its last records");
         }
     }
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Store({})", self.0.place.path().display())
+        write!(f, "Store({})", self.0.place.shown())
     }
 }
 
 impl Store {
-    /// Opens the data at `sqlite://path` (made where it does not exist; a relative path starts at
-    /// `base`) or in memory at `sqlite::memory:`.
-    pub fn open(url: &str, base: &Path) -> Result<Store, StoreError> {
-        Self::open_keeping(url, base, RECORDS_KEPT)
+    /// Whether a text is an address that `open` understands.
+    pub fn is_address(url: &str) -> bool {
+        Place::parse(url, Path::new("")).is_ok()
     }
 
-    /// The same, with another number of records to keep.
-    pub(crate) fn open_keeping(url: &str, base: &Path, keep: u64) -> Result<Store, StoreError> {
+    /// Whether a server answers where an address names one; nothing is changed there. Takes up to ten seconds.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn reach(url: &str) -> Result<(), StoreError> {
+        match Place::parse(url, Path::new(""))? {
+            Place::Postgres(address) => Postgres::connect(&address).map(drop),
+            Place::File(_) | Place::Memory => Ok(()),
+        }
+    }
+
+    /// Opens the data at `sqlite://path` (made where it does not exist; a relative path starts at
+    /// `base`), at `postgres://…`, or in memory at `sqlite::memory:`. Waits for the disk or the network.
+    pub fn open(url: &str, base: &Path) -> Result<Store, StoreError> {
         let place = Place::parse(url, base)?;
-        let path = place.path().to_path_buf();
-        let db = open::writer(&place)?;
-        let reader = open::reader(&place)?.map(Mutex::new);
         let queue = Arc::new(Queue::default());
-        let writer =
-            Writer { db, path, queue: queue.clone(), keep, full: false, since_trim: 0, failing: false };
+        let (opened, is_open) = std::sync::mpsc::channel();
+        // Opened where it is used: a connection to a server belongs to its thread.
+        let (at, of) = (place.clone(), queue.clone());
+        let write = move || match at.writer() {
+            Ok(db) => {
+                let _ = opened.send(Ok(()));
+                Writer { db, place: at, queue: of, failing: false }.run();
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        };
+        let failed = |why: String| StoreError::Open { place: place.shown(), why };
         std::thread::Builder::new()
             .name("puerto-store".into())
-            .spawn(move || writer.run())
-            .map_err(|error| StoreError::Open { path: place.path().into(), why: error.to_string() })?;
+            .spawn(write)
+            .map_err(|error| failed(error.to_string()))?;
+        is_open.recv().map_err(|error| failed(error.to_string()))??;
         let room = Arc::new(Semaphore::new(CHANGES_WAITING_MAX));
-        Ok(Store(Arc::new(Inner { place, queue, room, reader })))
-    }
-
-    /// Hands over records. Never waits: what finds no room is counted in `lost`.
-    pub fn records_append(&self, batch: Vec<Record>) {
-        self.0.queue.push_records(batch);
+        let reading = Arc::new(Semaphore::new(READERS));
+        Ok(Store(Arc::new(Inner {
+            place,
+            queue,
+            room,
+            readers: Mutex::default(),
+            reading,
+            news: watch::Sender::new(0),
+            ingested: AtomicU64::new(0),
+            tally: tokio::sync::Mutex::default(),
+        })))
     }
 
     /// Records that were not kept, since the start: no room, or a write that failed.
@@ -107,6 +144,53 @@ impl Store {
     /// Commits made since the start.
     pub fn commits(&self) -> u64 {
         self.0.queue.commits()
+    }
+
+    /// Records and changes that wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.0.queue.depth()
+    }
+
+    /// Events kept since the start, by this process.
+    pub fn events_ingested(&self) -> u64 {
+        self.0.ingested.load(Ordering::Relaxed)
+    }
+
+    /// Tells that events were kept here; the value is the number of the newest. What another process keeps in the same
+    /// database is not told.
+    pub fn events_news(&self) -> watch::Receiver<i64> {
+        self.0.news.subscribe()
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    /// Where a file that belongs to the data lies by itself: beside the database; for one on a server in `data`, and
+    /// nowhere for one in memory.
+    pub fn beside(&self, name: &str) -> Option<PathBuf> {
+        match &self.0.place {
+            Place::Memory => None,
+            Place::File(file) => Some(file.with_file_name(name)),
+            Place::Postgres(_) => Some(Path::new("data").join(name)),
+        }
+    }
+
+    /// Whether the last commit failed, so that what comes now may not be kept either.
+    pub fn is_failing(&self) -> bool {
+        self.0.queue.is_failing()
+    }
+
+    pub(crate) fn count_ingested(&self, events: usize) {
+        self.0.ingested.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tally(&self) -> &tokio::sync::Mutex<Tally> {
+        &self.0.tally
+    }
+
+    pub(crate) fn news(&self) -> &watch::Sender<i64> {
+        &self.0.news
     }
 
     /// Waits until everything handed over before is committed.
@@ -128,16 +212,15 @@ impl Store {
         }
     }
 
-    /// Has the writer make a change; the answer comes after its commit.
+    /// Has the writer make a change, whole or not at all; the answer comes after its commit.
     pub(crate) async fn change<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let Ok(permit) = self.0.room.clone().acquire_owned().await else { return Err(StoreError::Closed) };
         let (to, from) = oneshot::channel();
-        let path = self.0.place.path().to_path_buf();
-        let run = move |db: Result<&Connection, StoreError>| -> Answer {
-            let made = db.and_then(|db| work(db).map_err(|error| StoreError::sql(&path, &error)));
+        let run = move |db: Result<&mut Db, StoreError>| -> Answer {
+            let made = db.and_then(|db| db.whole(work));
             // An asker who has gone does not need the answer.
             Box::new(move |committed| drop(to.send(committed.and(made))))
         };
@@ -147,27 +230,34 @@ impl Store {
         from.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Reads, beside the writer where the data is in a file.
+    /// Reads, beside the writer where the data is not in memory.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        if self.0.reader.is_none() {
+        if self.0.place == Place::Memory {
             return self.change(work).await;
         }
+        let Ok(permit) = self.0.reading.clone().acquire_owned().await else { return Err(StoreError::Closed) };
         let inner = self.0.clone();
         let read = move || {
-            let Some(reader) = &inner.reader else { return Err(StoreError::Closed) };
-            // A panic inside a reading leaves nothing half done in the connection.
-            let db = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&db).map_err(|error| StoreError::sql(inner.place.path(), &error))
+            let _permit = permit;
+            let idle = inner.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut db = match idle.filter(|db| !db.is_lost()) {
+                Some(db) => db,
+                None => inner.place.reader()?.ok_or(StoreError::Closed)?,
+            };
+            let done = work(&mut db);
+            // A panic inside a reading takes its connection with it; the next one opens another.
+            inner.readers.lock().unwrap_or_else(PoisonError::into_inner).push(db);
+            done
         };
         let done = tokio::task::spawn_blocking(read).await;
         done.unwrap_or_else(|_| Err(self.failed("the reading was interrupted")))
     }
 
-    fn failed(&self, why: &str) -> StoreError {
-        StoreError::Sql { path: self.0.place.path().into(), why: why.into() }
+    pub(crate) fn failed(&self, why: &str) -> StoreError {
+        StoreError::Sql { place: self.0.place.shown(), why: why.into() }
     }
 }
 

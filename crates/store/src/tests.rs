@@ -6,9 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use puerto_core::record::{Kind, Outcome, Record};
 use puerto_core::trace::Trace;
-use puerto_core::{Code, Origin, RequestId, ServerName, TenantId};
+use puerto_core::{Audited, Code, Digest, Origin, RequestId, ServerName, TenantId};
+use puerto_testkit::postgres;
 use rusqlite::Connection;
 
+use crate::db::Db;
+use crate::migrations::MIGRATIONS;
 use crate::queue::ROWS_WAITING_MAX;
 use crate::*;
 
@@ -31,7 +34,24 @@ fn record(tenant: &str, server: &str, object: &str) -> Record {
         bytes_in: 1,
         bytes_out: u64::MAX,
         detail: Some("why".into()),
+        audited: Audited::Acts,
+        salt: Some([7; 16]),
+        arguments: Some(Digest { sha256: [1; 32], is_whole: true, bytes: 2 }),
+        result: None,
+        traced: None,
     }
+}
+
+fn shown(path: &Path) -> Box<str> {
+    StoreError::shown(path)
+}
+
+/// A store of each kind, with what it lies in.
+fn each() -> impl Iterator<Item = (Store, tempfile::TempDir)> {
+    [URL.to_owned(), "sqlite::memory:".into(), postgres()].into_iter().map(|url| {
+        let dir = tempfile::tempdir().unwrap();
+        (Store::open(&url, dir.path()).unwrap(), dir)
+    })
 }
 
 fn name(text: &str) -> ServerName {
@@ -42,9 +62,18 @@ fn tenant(text: &str) -> TenantId {
     TenantId::new(text).unwrap()
 }
 
-async fn objects(store: &Store, scope: &Scope, which: Recent) -> Vec<String> {
-    let rows = store.records_recent(scope, which).await.unwrap();
-    rows.into_iter().filter_map(|row| row.object).collect()
+/// What the hub keeps of an operation.
+fn draft(tenant: &str, server: &str, object: &str) -> Draft {
+    Draft::of(&record(tenant, server, object), Phase::Act)
+}
+
+fn parsed(row: &AuditRow) -> serde_json::Value {
+    serde_json::from_str(row.document.get()).unwrap()
+}
+
+async fn objects(store: &Store, scope: &Scope, which: AuditFilter) -> Vec<String> {
+    let rows = store.audit_list(scope, which).await.unwrap();
+    rows.iter().filter_map(|row| parsed(row)["object"].as_str().map(Into::into)).collect()
 }
 
 /// Holds the writer inside a change until the sender is used or dropped.
@@ -52,7 +81,7 @@ async fn hold(store: &Store) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Resul
     let (release, held) = mpsc::channel();
     let (entered, inside) = tokio::sync::oneshot::channel();
     let (store, held) = (store.clone(), std::sync::Mutex::new(held));
-    let change = move |_: &Connection| {
+    let change = move |_: &mut Db| {
         entered.send(()).unwrap();
         let _ = held.lock().unwrap().recv();
         Ok(())
@@ -64,117 +93,82 @@ async fn hold(store: &Store) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Resul
 
 #[tokio::test]
 async fn what_was_flushed_is_there_after_reopening() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(URL, dir.path()).unwrap();
-    store.records_append(vec![record("default", "files", "read"), record("default", "files", "write")]);
-    store.catalog_save(&tenant("a"), &name("files"), r#"{"tools":[]}"#).await.unwrap();
-    store.catalog_save(&tenant("a"), &name("files"), r#"{"tools":[1]}"#).await.unwrap();
-    let key = store.secret_get_or_create("cursor").await.unwrap();
-    store.close().await.unwrap();
-    assert_eq!(store.flush().await, Err(StoreError::Closed));
-    assert_eq!(store.close().await, Ok(()));
+    for url in [URL.to_owned(), postgres()] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&url, dir.path()).unwrap();
+        store.audit_append(vec![draft("default", "files", "read"), draft("default", "files", "write")]);
+        store.catalog_save(&tenant("a"), &name("files"), r#"{"tools":[]}"#).await.unwrap();
+        store.catalog_save(&tenant("a"), &name("files"), r#"{"tools":[1]}"#).await.unwrap();
+        let key = store.secret_get_or_create("cursor").await.unwrap();
+        store.close().await.unwrap();
+        assert_eq!(store.flush().await, Err(StoreError::Closed));
+        assert_eq!(store.close().await, Ok(()));
 
-    let store = Store::open(URL, dir.path()).unwrap();
-    let rows = store.records_recent(&Scope::all(), Recent::default()).await.unwrap();
-    assert_eq!(rows.len(), 2);
-    let row = &rows[1];
-    assert_eq!((row.request.as_str(), row.at_us, row.duration_us), ("rabc", 1_700_000_000_000_001, 42));
-    assert_eq!(
-        (row.trace.as_str(), row.span.as_str()),
-        ("00000000000000000000000000000007", "ffffffffffffffff")
-    );
-    assert_eq!((row.outcome.as_str(), row.origin.as_deref()), ("upstream_timeout", Some("upstream")));
-    assert_eq!((row.bytes_out, row.detail.as_deref()), (i64::MAX, Some("why")));
-    let catalogs = store.catalogs_load(&Scope::all()).await.unwrap();
-    assert_eq!(catalogs.len(), 1);
-    assert_eq!(catalogs[0].document, r#"{"tools":[1]}"#);
-    assert!(catalogs[0].at_us > 0);
-    assert_eq!(store.secret_get_or_create("cursor").await.unwrap(), key);
-    assert_ne!(store.secret_get_or_create("other").await.unwrap(), key);
+        let store = Store::open(&url, dir.path()).unwrap();
+        let rows = store.audit_list(&Scope::all(), AuditFilter::default()).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [2, 1]);
+        let expected = r#"{"action":"tools/call","actor":"local","arguments":{"bytes":2,"sha256":"0101010101010101010101010101010101010101010101010101010101010101"},"at_us":1700000000000001,"bytes_in":1,"bytes_out":9007199254740991,"decision":"allow","detail":"why","duration_us":42,"object":"read","origin":"upstream","outcome":"upstream_timeout","phase":"act","protocol":"2025-11-25","request":"rabc","seq":1,"server":"files","span":"ffffffffffffffff","tenant":"default","trace":"00000000000000000000000000000007"}"#;
+        assert_eq!(rows[1].document.get(), expected);
+        let catalogs = store.catalogs_load(&Scope::all()).await.unwrap();
+        assert_eq!(catalogs.len(), 1);
+        assert_eq!(catalogs[0].document, r#"{"tools":[1]}"#);
+        assert!(catalogs[0].at_us > 0);
+        assert_eq!(store.secret_get_or_create("cursor").await.unwrap(), key);
+        assert_ne!(store.secret_get_or_create("other").await.unwrap(), key);
+    }
 }
 
 #[tokio::test]
 async fn the_last_handle_dropped_writes_out_what_is_queued() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(URL, dir.path()).unwrap();
-    store.records_append((0..2_000).map(|n| record("default", "s", &n.to_string())).collect());
+    store.audit_append((0..2_000).map(|n| draft("default", "s", &n.to_string())).collect());
     drop(store);
     let store = Store::open(URL, dir.path()).unwrap();
-    let newest = objects(&store, &Scope::all(), Recent { limit: 1, ..Recent::default() }).await;
+    let newest = objects(&store, &Scope::all(), AuditFilter { limit: 1, ..AuditFilter::default() }).await;
     assert_eq!(newest, ["1999"]);
 }
 
 #[tokio::test]
 async fn recent_records_page_and_filter_and_stay_in_their_scope() {
-    for url in [URL, "sqlite::memory:"] {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(url, dir.path()).unwrap();
+    for (store, _dir) in each() {
         for n in 0..10 {
             let (tenant, server) = (["a", "b"][n % 2], ["x", "y"][n / 5]);
-            store.records_append(vec![record(tenant, server, &n.to_string())]);
+            store.audit_append(vec![draft(tenant, server, &n.to_string())]);
         }
         store.flush().await.unwrap();
         let all = Scope::all();
-        let page = store.records_recent(&all, Recent { limit: 3, ..Recent::default() }).await.unwrap();
-        let before = page.last().map(|row| row.id);
+        let page = store.audit_list(&all, AuditFilter { limit: 3, ..AuditFilter::default() }).await.unwrap();
+        let before = page.last().map(|row| row.seq);
         assert_eq!(
-            objects(&store, &all, Recent { limit: 3, before, ..Recent::default() }).await,
+            objects(&store, &all, AuditFilter { limit: 3, before, ..AuditFilter::default() }).await,
             ["6", "5", "4"]
         );
         let a = Scope::tenant(tenant("a"));
-        assert_eq!(objects(&store, &a, Recent::default()).await, ["8", "6", "4", "2", "0"]);
-        let y = Recent { server: Some(name("y")), ..Recent::default() };
+        assert_eq!(objects(&store, &a, AuditFilter::default()).await, ["8", "6", "4", "2", "0"]);
+        let y = AuditFilter { server: Some("y".into()), ..AuditFilter::default() };
         assert_eq!(objects(&store, &a, y).await, ["8", "6"]);
-        assert!(objects(&store, &Scope::tenant(tenant("c")), Recent::default()).await.is_empty());
+        assert!(objects(&store, &Scope::tenant(tenant("c")), AuditFilter::default()).await.is_empty());
     }
-}
-
-#[tokio::test]
-async fn a_record_keeps_nothing_of_the_one_before() {
-    let store = Store::open("sqlite::memory:", Path::new("")).unwrap();
-    let full = record("default", "files", "read");
-    let bare = Record {
-        kind: Kind::Control("server.read"),
-        caller: "other".into(),
-        client: Some("program".into()),
-        protocol: None,
-        server: None,
-        object: None,
-        outcome: Outcome::Ok,
-        detail: None,
-        ..full.clone()
-    };
-    store.records_append(vec![full.clone(), full.clone(), bare.clone(), full, bare]);
-    store.flush().await.unwrap();
-    let rows = store.records_recent(&Scope::all(), Recent::default()).await.unwrap();
-    let seen: Vec<_> = rows
-        .iter()
-        .map(|row| {
-            let parts = [&row.client, &row.protocol, &row.server, &row.object, &row.origin, &row.detail];
-            (row.kind.as_str(), row.caller.as_str(), row.outcome.as_str(), parts.map(Option::is_some))
-        })
-        .collect();
-    let full = ("tools/call", "local", "upstream_timeout", [false, true, true, true, true, true]);
-    let bare = ("server.read", "other", "ok", [true, false, false, false, false, false]);
-    assert_eq!(seen, [bare, full, bare, full, full]);
 }
 
 #[tokio::test]
 async fn catalogs_stay_in_their_scope_and_are_forgotten() {
-    let store = Store::open("sqlite::memory:", Path::new("")).unwrap();
-    for (of, server) in [("a", "x"), ("b", "x"), ("a", "y")] {
-        store.catalog_save(&tenant(of), &name(server), "{}").await.unwrap();
+    for (store, _dir) in each() {
+        for (of, server) in [("a", "x"), ("b", "x"), ("a", "y")] {
+            store.catalog_save(&tenant(of), &name(server), "{}").await.unwrap();
+        }
+        store.catalog_remove(&tenant("a"), &name("y")).await.unwrap();
+        let names = |list: Vec<Catalog>| -> Vec<String> {
+            list.iter().map(|c| format!("{}/{}", c.tenant, c.server)).collect()
+        };
+        assert_eq!(names(store.catalogs_load(&Scope::all()).await.unwrap()), ["a/x", "b/x"]);
+        assert_eq!(names(store.catalogs_load(&Scope::tenant(tenant("b"))).await.unwrap()), ["b/x"]);
+        let large = "x".repeat(CATALOG_BYTES_MAX + 1);
+        let refused = store.catalog_save(&tenant("a"), &name("x"), &large).await.unwrap_err();
+        assert!(matches!(refused, StoreError::TooLarge { .. }));
+        assert_eq!(puerto_core::Error::from(refused).code(), Code::TooLarge);
     }
-    store.catalog_remove(&tenant("a"), &name("y")).await.unwrap();
-    let names = |list: Vec<Catalog>| -> Vec<String> {
-        list.iter().map(|c| format!("{}/{}", c.tenant, c.server)).collect()
-    };
-    assert_eq!(names(store.catalogs_load(&Scope::all()).await.unwrap()), ["a/x", "b/x"]);
-    assert_eq!(names(store.catalogs_load(&Scope::tenant(tenant("b"))).await.unwrap()), ["b/x"]);
-    let large = "x".repeat(CATALOG_BYTES_MAX + 1);
-    let refused = store.catalog_save(&tenant("a"), &name("x"), &large).await.unwrap_err();
-    assert!(matches!(refused, StoreError::TooLarge { .. }));
-    assert_eq!(puerto_core::Error::from(refused).code(), Code::TooLarge);
 }
 
 #[tokio::test]
@@ -206,17 +200,17 @@ async fn what_waits_together_is_committed_together() {
 async fn records_without_room_are_counted_and_nobody_waits() {
     let store = Store::open("sqlite::memory:", Path::new("")).unwrap();
     let (release, held) = hold(&store).await;
-    let batch: Vec<_> = (0..1_000).map(|_| record("a", "x", "t")).collect();
+    let batch: Vec<_> = (0..1_000).map(|_| draft("a", "x", "t")).collect();
     let batches = ROWS_WAITING_MAX / 1_000 + 3;
     for _ in 0..batches {
-        store.records_append(batch.clone());
+        store.audit_append(batch.clone());
     }
     assert_eq!(store.lost(), 3_000);
     drop(release);
     held.await.unwrap().unwrap();
     store.close().await.unwrap();
     assert_eq!(store.lost(), 3_000);
-    store.records_append(batch);
+    store.audit_append(batch);
     assert_eq!(store.lost(), 4_000);
 }
 
@@ -229,11 +223,11 @@ async fn many_at_once_lose_nothing_that_was_answered() {
             let store = store.clone();
             tokio::spawn(async move {
                 for n in 0..20 {
-                    store.records_append(vec![record("a", "x", "t"); 10]);
+                    store.audit_append(vec![draft("a", "x", "t"); 10]);
                     let server = name(&format!("s{task}-{n}"));
                     store.catalog_save(&tenant("a"), &server, "{}").await.unwrap();
                     store
-                        .records_recent(&Scope::all(), Recent { limit: 5, ..Recent::default() })
+                        .audit_list(&Scope::all(), AuditFilter { limit: 5, ..AuditFilter::default() })
                         .await
                         .unwrap();
                 }
@@ -248,62 +242,61 @@ async fn many_at_once_lose_nothing_that_was_answered() {
     let count = |table: &str| -> i64 {
         other.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
     };
-    assert_eq!((count("catalogs"), count("records"), store.lost()), (320, 3_200, 0));
+    assert_eq!((count("catalogs"), count("audit"), store.lost()), (320, 3_200, 0));
 }
 
 #[tokio::test]
-async fn two_processes_share_one_file() {
-    let dir = tempfile::tempdir().unwrap();
-    let (one, two) = (Store::open(URL, dir.path()).unwrap(), Store::open(URL, dir.path()).unwrap());
-    let (key, same) = tokio::join!(one.secret_get_or_create("cursor"), two.secret_get_or_create("cursor"));
-    assert_eq!(key.unwrap(), same.unwrap());
-    one.records_append(vec![record("a", "x", "1")]);
-    one.flush().await.unwrap();
-    two.records_append(vec![record("a", "x", "2")]);
-    two.flush().await.unwrap();
-    assert_eq!(objects(&one, &Scope::all(), Recent::default()).await, ["2", "1"]);
-}
-
-#[tokio::test]
-async fn only_the_newest_records_are_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open_keeping(URL, dir.path(), 3_000).unwrap();
-    for n in 0..20 {
-        store.records_append((0..512).map(|i| record("a", "x", &(n * 512 + i).to_string())).collect());
-        store.flush().await.unwrap();
+async fn two_processes_share_one_database() {
+    for url in [URL.to_owned(), postgres()] {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (Store::open(&url, dir.path()).unwrap(), Store::open(&url, dir.path()).unwrap());
+        let (key, same) =
+            tokio::join!(one.secret_get_or_create("cursor"), two.secret_get_or_create("cursor"));
+        assert_eq!(key.unwrap(), same.unwrap());
+        one.audit_append(vec![draft("a", "x", "1")]);
+        one.flush().await.unwrap();
+        two.audit_append(vec![draft("a", "x", "2")]);
+        two.flush().await.unwrap();
+        assert_eq!(objects(&one, &Scope::all(), AuditFilter::default()).await, ["2", "1"]);
     }
-    store.close().await.unwrap();
-    let db = Connection::open(dir.path().join("data/puerto.db")).unwrap();
-    let (count, newest): (i64, String) = db
-        .query_row(
-            "SELECT count(*), (SELECT object FROM records ORDER BY id DESC LIMIT 1) FROM records",
-            [],
-            |r| Ok((r.get(0)?, r.get(1)?)),
-        )
-        .unwrap();
-    assert!((3_000..=3_000 + 1_024).contains(&count), "{count}");
-    assert_eq!(newest, "10239");
 }
 
 #[tokio::test]
 async fn a_failed_change_spoils_neither_its_neighbours_nor_the_store() {
-    let store = Store::open("sqlite::memory:", Path::new("")).unwrap();
-    let bad = store.change(|db| db.execute("INSERT INTO nowhere VALUES (1)", []));
-    let (tenant, server) = (tenant("a"), name("x"));
-    let (bad, good) = tokio::join!(bad, store.catalog_save(&tenant, &server, "{}"));
-    assert!(matches!(bad, Err(StoreError::Sql { .. })), "{bad:?}");
-    good.unwrap();
-    assert_eq!(store.catalogs_load(&Scope::all()).await.unwrap().len(), 1);
+    for (store, _dir) in each() {
+        let bad = store.change(|db| db.execute("INSERT INTO nowhere VALUES (1)", &[]));
+        let (tenant, server) = (tenant("a"), name("x"));
+        let (bad, good) = tokio::join!(bad, store.catalog_save(&tenant, &server, "{}"));
+        assert!(matches!(bad, Err(StoreError::Sql { .. })), "{bad:?}");
+        good.unwrap();
+        assert_eq!(store.catalogs_load(&Scope::all()).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_fails_halfway_leaves_nothing() {
+    for (store, _dir) in each() {
+        let half = store.change(|db| {
+            db.execute(
+                "INSERT INTO keys (name, at, value) VALUES (?1, ?2, ?3)",
+                &[&"half", &1_i64, &&b"x"[..]],
+            )?;
+            db.execute("INSERT INTO nowhere VALUES (1)", &[])
+        });
+        assert!(half.await.is_err());
+        let there = store.read(|db| db.query("SELECT name FROM keys", &[], |row| row.get::<String>(0))).await;
+        assert_eq!(there.unwrap(), Vec::<String>::new());
+    }
 }
 
 #[tokio::test]
 async fn a_locked_file_is_named_and_nothing_is_half_done() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(URL, dir.path()).unwrap();
-    store.change(|db| db.busy_timeout(Duration::ZERO)).await.unwrap();
+    store.change(|db| db.execute("PRAGMA busy_timeout = 0", &[])).await.unwrap();
     let other = Connection::open(dir.path().join("data/puerto.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    store.records_append(vec![record("a", "x", "t")]);
+    store.audit_append(vec![draft("a", "x", "t")]);
     let refused = store.catalog_save(&tenant("a"), &name("x"), "{}").await.unwrap_err();
     assert!(matches!(refused, StoreError::Locked { .. }), "{refused}");
     assert_eq!(store.lost(), 1);
@@ -336,36 +329,41 @@ fn with_file(fill: impl FnOnce(&Path)) -> (tempfile::TempDir, std::path::PathBuf
 fn a_file_that_is_not_ours_is_refused_with_its_reason() {
     let (dir, path) =
         with_file(|file| std::fs::write(file, "hello, I am a text file, not a database").unwrap());
-    assert_eq!(refused(dir.path()), StoreError::Damaged { path });
+    assert_eq!(refused(dir.path()), StoreError::Damaged { place: shown(&path) });
 
     let (dir, path) = with_file(|file| {
         Connection::open(file).unwrap().execute_batch("CREATE TABLE other (x)").unwrap();
     });
-    assert_eq!(refused(dir.path()), StoreError::Foreign { path });
+    assert_eq!(refused(dir.path()), StoreError::Foreign { place: shown(&path) });
 
     let (dir, path) = with_file(|file| {
         drop(Store::open(URL, file.parent().unwrap().parent().unwrap()).unwrap());
         Connection::open(file).unwrap().pragma_update(None, "user_version", 99).unwrap();
     });
-    assert_eq!(refused(dir.path()), StoreError::Newer { path, found: 99, known: 1 });
+    assert_eq!(
+        refused(dir.path()),
+        StoreError::Newer { place: shown(&path), found: 99, known: MIGRATIONS.len() as i64 }
+    );
 
     let (dir, path) = with_file(|file| std::fs::create_dir(file).unwrap());
-    assert!(matches!(refused(dir.path()), StoreError::Open { path: named, .. } if named == path));
+    assert!(matches!(refused(dir.path()), StoreError::Open { place, .. } if place == shown(&path)));
 }
 
 #[tokio::test]
 async fn a_file_damaged_in_the_middle_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(URL, dir.path()).unwrap();
-    store.records_append((0..5_000).map(|n| record("a", "x", &n.to_string())).collect());
+    store.audit_append((0..5_000).map(|n| draft("a", "x", &n.to_string())).collect());
     store.close().await.unwrap();
     let file = dir.path().join("data/puerto.db");
     let mut bytes = std::fs::read(&file).unwrap();
-    bytes[8192..].fill(0xff);
+    // The first half has the definitions of the tables, which are read at once.
+    let half = bytes.len() / 2;
+    bytes[half..].fill(0xff);
     std::fs::write(&file, bytes).unwrap();
     let store = Store::open(URL, dir.path()).unwrap();
-    let damaged = store.records_recent(&Scope::all(), Recent::default()).await.unwrap_err();
-    assert_eq!(damaged, StoreError::Damaged { path: file });
+    let damaged = store.audit_list(&Scope::all(), AuditFilter::default()).await.unwrap_err();
+    assert_eq!(damaged, StoreError::Damaged { place: shown(&file) });
     assert!(damaged.to_string().contains("move it away"), "{damaged}");
 }
 
@@ -379,13 +377,16 @@ fn a_read_only_file_is_refused_with_its_reason() {
         std::fs::set_permissions(file, mode).unwrap();
     });
     if std::fs::OpenOptions::new().write(true).open(&path).is_err() {
-        assert_eq!(refused(dir.path()), StoreError::ReadOnly { path: path.clone() });
+        assert_eq!(refused(dir.path()), StoreError::ReadOnly { place: shown(&path) });
     }
     // ... and what SQLite says of a read-only file system shows to all.
     let says = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-    let error = StoreError::sql(&path, &says(rusqlite::ffi::SQLITE_READONLY_DBMOVED));
-    assert_eq!(error, StoreError::ReadOnly { path: path.clone() });
-    assert_eq!(StoreError::sql(&path, &says(rusqlite::ffi::SQLITE_FULL)), StoreError::Full { path });
+    let error = StoreError::sqlite(&path, &says(rusqlite::ffi::SQLITE_READONLY_DBMOVED));
+    assert_eq!(error, StoreError::ReadOnly { place: shown(&path) });
+    assert_eq!(
+        StoreError::sqlite(&path, &says(rusqlite::ffi::SQLITE_FULL)),
+        StoreError::Full { place: shown(&path) }
+    );
 }
 
 #[cfg(unix)]
@@ -404,8 +405,49 @@ fn addresses() {
     for bad in ["", "data/puerto.db", "sqlite://", "sqlite:data.db", "sqlite://a?mode=ro", "file:a.db"] {
         assert!(matches!(Store::open(bad, Path::new("")), Err(StoreError::Url { .. })), "{bad}");
     }
-    let secret = Store::open("postgres://me:pass@host/db", Path::new("")).unwrap_err().to_string();
-    assert!(!secret.contains("pass"), "{secret}");
+    for url in [
+        "postgres://me:pass@127.0.0.1:1/db",
+        "postgres://me:pass@127.0.0.1:port/db",
+        "mysql://me:pass@host/db",
+    ] {
+        let refused = Store::open(url, Path::new("")).unwrap_err().to_string();
+        assert!(!refused.contains("pass"), "{refused}");
+    }
+    let refused = Store::open("postgres://me@127.0.0.1:1/db", Path::new("")).unwrap_err().to_string();
+    assert!(refused.starts_with("could not use postgres://127.0.0.1:1/db: error connecting"), "{refused}");
+}
+
+#[test]
+fn a_database_of_postgres_that_is_not_ours_or_newer_is_refused_with_its_reason() {
+    let (url, run) = (postgres(), |url: &str, sql: &str| {
+        let store = Store::open(url, Path::new("")).unwrap();
+        let sql = sql.to_owned();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(store.change(move |db| db.execute(&sql, &[]))).unwrap();
+    });
+    run(&url, "UPDATE version SET number = 99");
+    let refused = Store::open(&url, Path::new("")).unwrap_err();
+    assert!(matches!(refused, StoreError::Newer { found: 99, .. }), "{refused}");
+
+    let url = postgres();
+    run(&url, "ALTER TABLE version RENAME number TO other");
+    let refused = Store::open(&url, Path::new("")).unwrap_err();
+    assert!(matches!(refused, StoreError::Foreign { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_again() {
+    let store = Store::open(&postgres(), Path::new("")).unwrap();
+    store.catalog_save(&tenant("a"), &name("x"), "{}").await.unwrap();
+    assert_eq!(store.catalogs_load(&Scope::all()).await.unwrap().len(), 1);
+    let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    store.read(move |db| db.query(others, &[], |_| Ok(()))).await.unwrap();
+    // Whoever asks in that moment is told; the next one has a new connection.
+    let lost = store.catalog_save(&tenant("a"), &name("y"), "{}").await;
+    assert!(matches!(lost, Err(StoreError::Unreachable { .. } | StoreError::Sql { .. })), "{lost:?}");
+    store.catalog_save(&tenant("a"), &name("z"), "{}").await.unwrap();
+    assert_eq!(store.catalogs_load(&Scope::all()).await.unwrap().len(), 2);
 }
 
 #[test]
@@ -414,3 +456,8 @@ fn an_open_store_is_shared_freely() {
     check::<Store>();
     check::<Arc<Store>>();
 }
+
+mod audit;
+mod checks;
+mod events;
+mod tasks;

@@ -3,14 +3,20 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "a test reads better with its JSON in place")]
 
+pub mod collector;
 pub mod http;
 pub mod hub;
 pub mod peers;
 pub mod play;
+pub mod postgres;
 pub mod process;
+pub mod prometheus;
+pub mod web;
 
 pub use hub::{Hub, Session};
 pub use peers::{Fixture, hostile, odd, peer, pets, root, scripted, scripted_http};
+pub use postgres::postgres;
+pub use web::Web;
 
 use std::time::Duration;
 

@@ -10,6 +10,10 @@ fn names_are_checked_once_at_the_edge() {
     for bad in ["", "-a", "_a", "a.b", "a b", "ä", "a/b", &"n".repeat(65)] {
         assert!(ServerName::new(bad).is_err(), "{bad}");
     }
+    assert!(ServiceName::new("api.example.com").is_ok());
+    for bad in ["", ".a", "a b", "a/b", &"n".repeat(65)] {
+        assert!(ServiceName::new(bad).is_err(), "{bad}");
+    }
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl Connection {
                 let this = self.clone();
                 tasks.spawn(async move {
                     let reply = match this.endpoint() {
-                        Ok(endpoint) => legacy::answer(&this.hub, &endpoint, &session, frame).await,
+                        Ok(endpoint) => legacy::answer(&this.hub, &endpoint, &session, frame, None).await,
                         Err(refusal) => refused(&refusal, &frame, true),
                     };
                     this.send_all(reply).await;

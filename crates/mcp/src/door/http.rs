@@ -221,7 +221,9 @@ async fn post(hub: &Arc<Hub>, endpoint: Endpoint, headers: HeaderMap, got: Got) 
     match session(hub, &endpoint, &headers) {
         Some(Ok(session)) => {
             let (hub, endpoint) = (hub.clone(), endpoint.clone());
-            let work = async move { legacy::answer(&hub, &endpoint, &session, frame).await };
+            let above = traceparent(&headers).map(str::to_owned);
+            let work =
+                async move { legacy::answer(&hub, &endpoint, &session, frame, above.as_deref()).await };
             respond(RunOn(Some(Box::pin(work))).await, headers, true).await
         }
         Some(Err(refusal)) => whole(Reply::refused(&refusal, &frame.raw(frame.id), true)),
@@ -242,6 +244,11 @@ fn malformed(fault: crate::scan::Fault) -> Refusal {
 fn says_modern(headers: &HeaderMap) -> bool {
     let version = headers.get(PROTOCOL_VERSION).and_then(|v| v.to_str().ok());
     version.is_some_and(|text| Revision::parse(text).is_none_or(|revision| revision.era() == Era::Modern))
+}
+
+/// The place in a trace that a request comes from, as its header says; `_meta` is nearer to the message.
+pub fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    headers.get("traceparent")?.to_str().ok()
 }
 
 /// The session that a request names.
@@ -281,7 +288,7 @@ async fn many(
     };
     let answers = items.into_iter().map(|item| async {
         let reply = match Frame::parse(item) {
-            Ok(frame) => legacy::answer(hub, &endpoint, &session, frame).await,
+            Ok(frame) => legacy::answer(hub, &endpoint, &session, frame, traceparent(headers)).await,
             Err(fault) => Reply::refused(&malformed(fault), b"", true),
         };
         let mut messages: Vec<Parts> = reply.messages().collect().await;

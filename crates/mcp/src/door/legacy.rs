@@ -83,10 +83,16 @@ fn handshake(hub: &Hub, endpoint: &Endpoint, frame: &Frame) -> Result<Arc<Sessio
     hub.sessions.open(tenant, endpoint.scope.clone(), handshake).map_err(|e| Refusal::from(&e))
 }
 
-/// Answers one message within a session.
-pub async fn answer(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>, frame: Frame) -> Reply {
+/// Answers one message within a session. `above` is the `traceparent` of what it came in, where that has one.
+pub async fn answer(
+    hub: &Arc<Hub>,
+    endpoint: &Endpoint,
+    session: &Arc<Session>,
+    frame: Frame,
+    above: Option<&str>,
+) -> Reply {
     match frame.kind() {
-        Kind::Request => request(hub, endpoint, session, frame).await,
+        Kind::Request => request(hub, endpoint, session, frame, above).await,
         Kind::Notification => {
             if frame.method_name() == "notifications/cancelled" {
                 session.cancel(&frame.raw(frame.params.request_id));
@@ -111,11 +117,18 @@ pub async fn answer(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>,
     }
 }
 
-async fn request(hub: &Arc<Hub>, endpoint: &Endpoint, session: &Arc<Session>, frame: Frame) -> Reply {
+async fn request(
+    hub: &Arc<Hub>,
+    endpoint: &Endpoint,
+    session: &Arc<Session>,
+    frame: Frame,
+    above: Option<&str>,
+) -> Reply {
     let method = frame.method_name().into_owned();
     let id = frame.share(frame.id);
     let mut ctx = hub.ctx(&endpoint.tenant, LIMIT);
-    ctx.trace = Trace::follow(frame.text(frame.params.meta.traceparent).as_deref());
+    ctx.trace = Trace::follow(frame.text(frame.params.meta.traceparent).as_deref().or(above));
+    ctx.session = Some(session.number);
     ctx.client = session.handshake.client.clone();
     ctx.protocol = Some(session.handshake.revision.text());
     if let Some(routed) = Routed::parse(&method) {

@@ -64,9 +64,8 @@ fn known(method: &str) -> std::borrow::Cow<'static, str> {
 fn context(hub: &Hub, endpoint: &Endpoint, frame: &Frame, headers: Option<&HeaderMap>) -> Ctx {
     let mut ctx = hub.ctx(&endpoint.tenant, LIMIT);
     let meta = &frame.params.meta;
-    let given = frame.text(meta.traceparent).map(std::borrow::Cow::into_owned);
-    let given = given.or_else(|| headers?.get("traceparent")?.to_str().ok().map(Into::into));
-    ctx.trace = Trace::follow(given.as_deref());
+    let given = frame.text(meta.traceparent);
+    ctx.trace = Trace::follow(given.as_deref().or_else(|| super::http::traceparent(headers?)));
     ctx.client = client_name(frame, meta.client_info);
     ctx.protocol = Some(Revision::MODERN.text());
     ctx

@@ -90,7 +90,7 @@ impl Parts {
     }
 
     /// The parts that a range touches, each with the range of it that does.
-    fn within(
+    pub(crate) fn within(
         &self,
         range: std::ops::Range<usize>,
     ) -> impl Iterator<Item = (&Bytes, std::ops::Range<usize>)> {

@@ -11,7 +11,7 @@ use crate::cli::{HubArg, Tools};
 use crate::out;
 
 /// Prints an answer: as it is for machines, else as `show` makes of it.
-fn print(hub: &HubArg, answer: Result<Value>, show: impl FnOnce(&Value) -> String) -> ExitCode {
+pub(super) fn print(hub: &HubArg, answer: Result<Value>, show: impl FnOnce(&Value) -> String) -> ExitCode {
     match answer {
         Ok(value) if hub.json => out::line(value.to_string()),
         Ok(value) => out::line(show(&value)),
@@ -221,14 +221,14 @@ pub(crate) async fn logs(hub: &HubArg, tenant: &str, server: Option<&str>, lines
     }
 }
 
-fn when(at_us: Option<i64>) -> String {
+pub(super) fn when(at_us: Option<i64>) -> String {
     at_us
         .and_then(|us| jiff::Timestamp::from_microsecond(us).ok())
         .map(|at| format!("{at:.3}"))
         .unwrap_or_default()
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -237,7 +237,7 @@ fn text(value: &Value) -> String {
 }
 
 /// Rows in columns as wide as they need to be.
-fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
+pub(super) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return "nothing to show".into();
     }

@@ -1,12 +1,12 @@
 //! Asks a running hub over REST.
 
 use bytes::Bytes;
-use http::{Method, Request, Uri};
+use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
 use puerto_core::{Code, Error, Result};
 use puerto_mcp::frame::Parts;
 use puerto_mcp::upstream::http::{Payload, path_of};
-use puerto_mcp::upstream::pool::{Connector, Pool};
+use puerto_mcp::upstream::pool::{Connector, Pool, Reading};
 use serde_json::Value;
 
 /// Largest answer that a command reads.
@@ -34,7 +34,52 @@ impl Client {
         self.ask(Method::POST, path, body.into()).await
     }
 
+    /// Hands over each message of a stream of events, until it ends.
+    pub(crate) async fn follow(&self, path: &str, mut heard: impl FnMut(Value)) -> Result<()> {
+        let response = self.send(Method::GET, path, Bytes::new()).await?;
+        if !response.status().is_success() {
+            return self.answer(response).await.map(drop);
+        }
+        let (mut body, mut text) = (response.into_body(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let broken = |e| Error::upstream(Code::Unavailable, "the hub's stream broke off").inside(e);
+            let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+            text.extend_from_slice(&data);
+            if text.len() > ANSWER_MAX {
+                return Err(Error::upstream(Code::TooLarge, "the hub sent a message without an end"));
+            }
+            while let Some(end) = text.windows(2).position(|pair| pair == b"\n\n") {
+                let message: Vec<u8> = text.drain(..end + 2).collect();
+                if let Some(value) = message_of(&message) {
+                    heard(value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over a body piece by piece.
+    pub(crate) async fn copy(&self, path: &str, mut take: impl FnMut(&[u8])) -> Result<()> {
+        let response = self.send(Method::GET, path, Bytes::new()).await?;
+        if !response.status().is_success() {
+            return self.answer(response).await.map(drop);
+        }
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            let broken = |e| Error::upstream(Code::Unavailable, "the hub's answer broke off").inside(e);
+            if let Some(data) = frame.map_err(broken)?.data_ref() {
+                take(data);
+            }
+        }
+        Ok(())
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Value> {
+        let response = self.send(method, path, body).await?;
+        self.answer(response).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Reading>> {
         let uri: Uri = format!("{}{path}", self.base).parse().map_err(|e| {
             Error::caller(Code::BadRequest, format!("{}{path} is no URL", self.base))
                 .inside(std::io::Error::other(format!("{e}")))
@@ -52,7 +97,10 @@ impl Client {
             )
             .inside(e)
         };
-        let response = Pool::new(self.connector.clone(), &uri).send(request).await.map_err(nobody)?;
+        Pool::new(self.connector.clone(), &uri).send(request).await.map_err(nobody)
+    }
+
+    async fn answer(&self, response: Response<Reading>) -> Result<Value> {
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
         let body = body
@@ -75,4 +123,11 @@ impl Client {
             value["detail"].as_str().unwrap_or("the hub refused without a reason").to_owned(),
         ))
     }
+}
+
+/// The JSON of a message of a stream, where it holds any.
+fn message_of(message: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(message).ok()?;
+    let data: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    serde_json::from_str(&data.join("\n")).ok()
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use puerto_core::def::{GatewayDef, HubDef, ServerDef, TenantDef, Transport};
+use puerto_core::def::{GatewayDef, HubDef, ServerDef, TenantDef, Transport, WatchDef};
+use puerto_store::{Store, StoreError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -68,8 +69,8 @@ pub(crate) async fn run(given: &ConfigArg, json: bool) -> ExitCode {
                 document(&about, server, &mut findings);
             }
         }
-        store(def.store.url.reveal(), &mut findings);
-        ports(&def.gateway, &mut findings).await;
+        store(def.store.url.reveal(), &mut findings).await;
+        ports(&def.gateway, &def.watch, &mut findings).await;
     }
     let bad = findings.0.iter().filter(|finding| finding.level == Level::Problem).count();
     if json {
@@ -241,7 +242,19 @@ fn how_to_get(command: &str) -> &'static str {
 }
 
 /// Whether Puerto can keep its data where it should.
-fn store(url: &str, findings: &mut Findings) {
+async fn store(url: &str, findings: &mut Findings) {
+    if url.starts_with("postgres") {
+        let address = url.to_owned();
+        let reached = tokio::task::spawn_blocking(move || Store::reach(&address)).await;
+        return match reached.unwrap_or(Err(StoreError::Closed)) {
+            Ok(()) => findings.ok("store", "the Postgres server answers, and lets us in"),
+            Err(error) => {
+                let todo =
+                    "start the server, or set store.url; nothing else can keep Puerto's data meanwhile";
+                findings.bad(Level::Problem, "store", error.to_string(), todo);
+            }
+        };
+    }
     let Some(path) = url.strip_prefix("sqlite://") else {
         return findings.ok("store", "in memory: nothing is kept");
     };
@@ -268,12 +281,13 @@ fn store(url: &str, findings: &mut Findings) {
 }
 
 /// Whether the hub can listen, or one runs already; then how that one is.
-async fn ports(gateway: &GatewayDef, findings: &mut Findings) {
+async fn ports(gateway: &GatewayDef, watch: &WatchDef, findings: &mut Findings) {
     let host = gateway.host.trim_start_matches('[').trim_end_matches(']');
     let named = [
         ("gateway.port", Some(gateway.port)),
         ("gateway.mcp_port", gateway.mcp_port),
         ("gateway.websocket_port", gateway.websocket_port),
+        ("watch.port", watch.port),
     ];
     let mut asked = false;
     for (setting, port) in named.into_iter().filter_map(|(setting, port)| Some((setting, port?))) {

@@ -3,7 +3,6 @@
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use puerto_core::def::LogLevel;
@@ -13,10 +12,8 @@ use serde_json::Value;
 
 use super::{failed, start_logging};
 use crate::cli::ConfigArg;
+use crate::tasks::TASK_LIMIT;
 use crate::{compose, out};
-
-/// Longest time of one task where its server sets none: see `call_timeout`.
-const TASK_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Runs the command. 0: every task did what it should; 1: one failed, or the run could not begin.
 pub(crate) async fn run(

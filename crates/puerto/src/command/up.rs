@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use puerto_core::def::{GatewayDef, HubDef};
-use puerto_core::{Code, Error, Result};
+use puerto_core::def::{GatewayDef, HubDef, WatchDef};
+use puerto_core::{Code, Error, Result, Severity};
 use puerto_mcp::hub::Hub;
 use puerto_mcp::offer::ListKind;
 use puerto_mcp::upstream::State;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -49,17 +50,19 @@ async fn up(def: &HubDef, source: &str, origin: Origin, port: Option<u16>) -> Re
     let began = Instant::now();
     let mut told = Stop::heard()?;
     // The address first: a second hub on the same port must fail before it starts any server.
-    let listeners = listen(&def.gateway).await?;
+    let listeners = listen(&def.gateway, &def.watch).await?;
     let address = listeners[0]
         .local_addr()
         .map_err(|e| Error::hub(Code::Internal, "the listener has no address").inside(e))?;
     let works = compose::start(def, &super::env).await?;
     let stop = CancellationToken::new();
     let reload = match origin {
-        Origin::File(file) => Some(Reload::new(works.hub.clone(), file, port, def.clone())),
+        Origin::File(file) => Some(Reload::new(&works, file, port, def.clone())),
         Origin::Builtin => None,
     };
-    let watching = reload.clone().map(|reload| tokio::spawn(reload.watch(stop.clone())));
+    let version = json!({"version": env!("CARGO_PKG_VERSION"), "address": address.to_string()});
+    works.feed.tell_all(&works.hub, "hub.started", Severity::Info, &version);
+    let watching = reload.clone().map(|reload| tokio::spawn(reload.follow(stop.clone())));
     let serving = tokio::spawn(serve(
         edge(&works, def, began, reload),
         listeners,
@@ -76,6 +79,7 @@ async fn up(def: &HubDef, source: &str, origin: Origin, port: Option<u16>) -> Re
     if let Some(watching) = watching {
         let _ = watching.await;
     }
+    works.feed.tell_all(&works.hub, "hub.stopped", Severity::Info, &version);
     works.stop().await;
     Ok(())
 }
@@ -84,7 +88,22 @@ async fn up(def: &HubDef, source: &str, origin: Origin, port: Option<u16>) -> Re
 pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant, reload: Option<Arc<Reload>>) -> Arc<Edge> {
     let (hub, metrics, store) = (works.hub.clone(), works.metrics.clone(), works.store.clone());
     let apps = Apps::new(&def.apps.dir);
-    let api = Api { hub, metrics, store, began, apps: apps.clone(), reload };
+    // Only a hub that listens runs what waits: commands that end soon leave it alone.
+    works.hub.spawn(works.tasks.clone().work());
+    works.hub.spawn(works.tasks.clone().keep_time());
+    let api = Api {
+        hub,
+        metrics,
+        store,
+        began,
+        apps: apps.clone(),
+        reload,
+        bounds: Arc::default(),
+        seal: works.seal.clone(),
+        watch: works.watch.clone(),
+        feed: works.feed.clone(),
+        tasks: works.tasks.clone(),
+    };
     Arc::new(Edge {
         hub: works.hub.clone(),
         rest: rest::router(api, def.gateway.max_body_bytes),
@@ -93,10 +112,11 @@ pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant, reload: Option<A
     })
 }
 
-/// Binds every port of the gateway. Without credentials only loopback is served.
-pub(crate) async fn listen(gateway: &GatewayDef) -> Result<Vec<TcpListener>> {
+/// Binds every port of the gateway, and that of the watch. Without credentials only loopback is served.
+pub(crate) async fn listen(gateway: &GatewayDef, watch: &WatchDef) -> Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
-    for port in [Some(gateway.port), gateway.mcp_port, gateway.websocket_port].into_iter().flatten() {
+    let ports = [Some(gateway.port), gateway.mcp_port, gateway.websocket_port, watch.port];
+    for port in ports.into_iter().flatten() {
         listeners.push(bind("gateway.host", &gateway.host, port, false).await?);
     }
     Ok(listeners)

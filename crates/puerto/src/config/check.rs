@@ -6,10 +6,11 @@ use std::net::IpAddr;
 
 use puerto_core::ServerName;
 use puerto_mcp::names;
+use puerto_store::Store;
 
 use super::json::{Member, Node, Span, Value};
 use super::problem::{Path, Problem, Report};
-use super::{known, server, shape};
+use super::{known, schedules, server, service, shape};
 
 /// Judges a whole configuration.
 pub(crate) fn check(root: &Node, report: &mut Report<'_>) {
@@ -28,9 +29,16 @@ pub(crate) fn check(root: &Node, report: &mut Report<'_>) {
     if let Some(gateway) = root.get("gateway") {
         self::gateway(gateway, &Path::Key(&path, "gateway"), report);
     }
+    if let Some(tasks) = root.get("tasks") {
+        schedules::check(root, tasks, &Path::Key(&path, "tasks"), report);
+    }
+    if let Some(address) = root.get("telemetry").and_then(|telemetry| telemetry.get("otlp")) {
+        collector(address, &Path::Key(&Path::Key(&path, "telemetry"), "otlp"), report);
+    }
     if let Some(url) = root.get("store").and_then(|store| store.get("url")) {
         store(url, &Path::Key(&Path::Key(&path, "store"), "url"), report);
     }
+    service::check(root, report);
 }
 
 fn tenants(tenants: &Node, path: &Path<'_>, report: &mut Report<'_>) {
@@ -158,9 +166,33 @@ fn store(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     if url == "sqlite::memory:" || sqlite_file(url).is_some() {
         return;
     }
+    let is_postgres = matches!(url.split_once("://"), Some(("postgres" | "postgresql", _)));
+    if is_postgres && Store::is_address(url) {
+        return;
+    }
     let problem = Problem::error("this is not where Puerto can keep its data");
-    let problem = problem.expected(scheme(node), "\"sqlite://path/to/file.db\" or \"sqlite::memory:\"");
-    report.add(node.span, path, later_database(node, problem));
+    let expected = "\"sqlite://path/to/file.db\", \"postgres://user@host/name\" or \"sqlite::memory:\"";
+    let problem = problem.expected(scheme(node), expected);
+    let problem = match url.split_once(':') {
+        Some(("mysql" | "mariadb" | "redis", _)) => problem.help("Puerto keeps its own data in SQLite or in Postgres"),
+        Some(("postgres" | "postgresql", _)) => {
+            problem.help("write postgres://user:password@host:5432/name, and what is no letter or digit in the password as %XX")
+        }
+        _ => later_database(node, problem),
+    };
+    report.add(node.span, path, problem);
+}
+
+fn collector(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+    let Some(address) = node.text() else { return };
+    let is_http = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    if address.parse::<http::Uri>().is_ok_and(|uri| is_http(&uri) && uri.query().is_none()) {
+        return;
+    }
+    let problem = Problem::error("this is no address of a collector");
+    let problem = problem.expected(scheme(node), "\"http://host:4318\" or \"https://…\"");
+    let help = "it is OTLP over HTTP that is spoken; gRPC, mostly at port 4317, is not";
+    report.add(node.span, path, problem.help(help));
 }
 
 /// The path of `sqlite://path`, where it is one.

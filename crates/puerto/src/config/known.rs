@@ -18,8 +18,17 @@ pub(crate) fn noun(definition: &str) -> &str {
         "GatewayDef" => "gateway",
         "OrchestratorDef" => "orchestrator",
         "LoggingDef" => "logging",
+        "TelemetryDef" => "telemetry",
         "StoreDef" => "store",
         "AppsDef" => "apps",
+        "ServiceDef" => "a service",
+        "DnsDef" => "dns",
+        "GrpcDef" => "grpc",
+        "TlsDef" => "tls",
+        "WindowDef" => "maintenance",
+        "ObjectiveDef" => "an objective",
+        "TasksDef" => "tasks",
+        "ScheduleDef" => "a schedule",
         other => other,
     }
 }
@@ -33,6 +42,34 @@ pub(crate) fn foreign_key(definition: &str, key: &str) -> Option<&'static str> {
         ("HubDef", "host" | "port") => "it belongs in \"gateway\": { … }",
         ("HubDef", "level" | "log_level" | "logLevel") => "it belongs in \"logging\": { \"level\": … }",
         ("HubDef", "database") => "Puerto's own data is at \"store\": { \"url\": \"sqlite://…\" }",
+        ("HubDef", "endpoints" | "checks" | "monitors" | "watch") => "did you mean \"services\": [ … ]?",
+        ("ServiceDef", "endpoint" | "address" | "target" | "host") => "did you mean \"url\"?",
+        ("ServiceDef", "type" | "protocol" | "scheme" | "kind") => {
+            "the scheme of \"url\" says how it is checked, as in \"tcp://host:port\""
+        }
+        ("ServiceDef", "expect" | "status" | "expected_status" | "success" | "asserts") => {
+            "write \"conditions\": [\"[STATUS] == 200\"]"
+        }
+        ("ServiceDef", "every" | "period" | "frequency") => "did you mean \"interval\"?",
+        ("ServiceDef", "retries" | "failure-threshold" | "threshold") => "did you mean \"failures\"?",
+        ("ServiceDef", "success-threshold") => "did you mean \"successes\"?",
+        ("ServiceDef", "depends_on" | "dependencies" | "parent") => "did you mean \"parents\": [\"…\"]?",
+        ("ServiceDef", "slo" | "slos" | "objective") => {
+            "did you mean \"objectives\": [{ \"target\": 99.9 }]?"
+        }
+        ("ServiceDef", "disabled") => "did you mean \"enabled\": false?",
+        ("ServiceDef", "insecure" | "ca_file" | "server_name") => "it belongs in \"tls\": { … }",
+        ("TlsDef", "verify" | "skip_verify" | "insecure_skip_verify") => "did you mean \"insecure\"?",
+        ("DnsDef", "query-name" | "query") => "did you mean \"name\"?",
+        ("DnsDef", "query-type" | "record") => "did you mean \"type\"?",
+        ("WindowDef", "timezone" | "time_zone" | "tz") => "did you mean \"zone\"?",
+        ("WindowDef", "every") => "did you mean \"days\"?",
+        ("WindowDef", "end" | "to") => "did you mean \"until\", or \"duration\"?",
+        ("HubDef", "schedules" | "cron" | "jobs") => "it belongs in \"tasks\": { \"schedules\": { … } }",
+        ("TasksDef", "directory" | "path" | "folder") => "did you mean \"dir\"?",
+        ("ScheduleDef", "tz" | "time_zone" | "zone") => "did you mean \"timezone\"?",
+        ("ScheduleDef", "name" | "list" | "file" | "tasks") => "did you mean \"task\"?",
+        ("ScheduleDef", "schedule" | "expression" | "when") => "did you mean \"cron\"?",
         ("TenantDef", "mcpServers") => "did you mean \"servers\"?",
         ("OverrideDef", "disabled" | "enable" | "hidden") => "did you mean \"enabled\": false?",
         ("OverrideDef", "rename" | "alias") => "did you mean \"name\"?",

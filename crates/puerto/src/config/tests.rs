@@ -79,7 +79,9 @@ fn the_validator_knows_every_keyword_of_the_schema() {
                 | "minimum" | "maximum" | "$ref" | "not" => {}
                 // Names of servers are looked up among those that are defined (`shape.rs`), patterns are read there.
                 "pattern" | "minLength" | "maxLength" => {}
-                "format" if ["uint", "uint16", "uint32", "uint64"].contains(&value.as_str().unwrap()) => {}
+                "format"
+                    if ["uint", "uint16", "uint32", "uint64", "double"]
+                        .contains(&value.as_str().unwrap()) => {}
                 "properties" | "$defs" => value.as_object().unwrap().values().for_each(|s| walk(s, unknown)),
                 "patternProperties" => {
                     assert_eq!(value.as_object().unwrap().keys().collect::<Vec<_>>(), [NAME_PATTERN]);
@@ -312,7 +314,18 @@ fn a_value_of_the_environment_is_not_shown() {
     let with = |rest: &str| format!("{{ \"tenants\": {{ \"default\": {{}} }}, {rest} }}");
     let server =
         |def: &str| format!("{{ \"tenants\": {{ \"default\": {{ \"servers\": {{ \"a\": {def} }} }} }} }}");
+    let service = |def: &str| with(&format!(r#""services": [{{ "name": "a", "url": "http://h", {def} }}]"#));
     for text in [
+        service(r#""conditions": ["${TOKEN}"]"#),
+        service(r#""conditions": ["[${TOKEN}] == 1"]"#),
+        service(r#""interval": "${TOKEN}""#),
+        service(r#""parents": ["${TOKEN}"]"#),
+        service(r#""tenant": "${TOKEN}""#),
+        service(r#""headers": { "X": "${TOKEN}\n" }"#),
+        service(r#""tls": { "server_name": "${TOKEN} x" }"#),
+        service(r#""maintenance": [{ "start": "${TOKEN}", "duration": "${TOKEN}", "zone": "${TOKEN}" }]"#),
+        with(r#""services": [{ "name": "${TOKEN} x", "url": "${TOKEN}" }]"#),
+        with(r#""services": [{ "name": "a", "url": "${TOKEN}://x" }]"#),
         with(r#""version": "${TOKEN}""#),
         with(r#""gateway": { "host": "${TOKEN}" }"#),
         with(r#""gateway": { "port": "${TOKEN}" }"#),

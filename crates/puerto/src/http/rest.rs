@@ -10,23 +10,29 @@ use axum::extract::{FromRequestParts, Path, Query, State as Shared};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::ACCEPT;
+use jiff::Timestamp;
 use puerto_core::record::Kind;
 use puerto_core::{Action, Code, Ctx, Error, ServerName, TenantId};
 use puerto_mcp::hub::Hub;
 use puerto_mcp::offer::ListKind;
 use puerto_mcp::tenant::Tenant;
 use puerto_mcp::upstream::{LogLine, State, Upstream};
-use puerto_store::Store;
+use puerto_store::{AuditFilter, Phase, Scope, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::apps::{self, Apps};
+use super::events::{self, Bounds};
 use super::problem::Refused;
-use super::{tools, usage};
+use super::{audit, context, metrics, services, tasks, tools, usage};
+use crate::audit::Seal;
+use crate::feed::Feed;
 use crate::record::metrics::Metrics;
 use crate::reload::{Changes, Reload};
+use crate::tasks::Tasks;
+use crate::watch::Watch;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -43,6 +49,16 @@ pub(crate) struct Api {
     pub(crate) apps: Arc<Apps>,
     /// The configuration, where it is a file that can change.
     pub(crate) reload: Option<Arc<Reload>>,
+    /// What bounds reports of events and streams of them.
+    pub(crate) bounds: Arc<Bounds>,
+    /// What signs for the audit trail.
+    pub(crate) seal: Arc<Seal>,
+    /// Services, and how they are.
+    pub(crate) watch: Arc<Watch>,
+    /// Where it is told what happens.
+    pub(crate) feed: Feed,
+    /// Task lists that run in the background.
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 pub(super) type Answer<T> = Result<Json<T>, Refused>;
@@ -78,8 +94,26 @@ pub(crate) fn router(api: Api, body_max: usize) -> Router {
         .route("/apps/{app}/{*path}", get(apps::file))
         .route("/api/gateway/status", get(apps::gateway))
         .route("/api/records", get(records))
+        .route("/check-services", get(services::round))
+        .route("/api/services", get(services::list))
+        .route("/api/services/{tenant}/{service}", get(services::read))
+        .route("/api/services/{tenant}/{service}/check", post(services::check))
+        .route("/api/services/{tenant}/{service}/push", get(services::push).post(services::push))
+        .route("/events", get(events::list).post(events::report))
+        .route("/events/stream", get(events::follow))
+        .route("/audit", get(audit::list).post(audit::report))
+        .route("/audit/verify", get(audit::verify))
+        .route("/audit/prove/{seq}", get(audit::prove))
+        .route("/audit/export", get(audit::export))
+        .route("/register", post(context::register))
+        .route("/context", get(context::read))
+        .route("/clear", post(context::clear))
+        .route("/tasks", get(tasks::list).post(tasks::create))
+        .route("/tasks/{id}", get(tasks::read))
+        .route("/tasks/{id}/cancel", post(tasks::cancel))
         .route("/api/reload", post(reload))
-        .route("/metrics/prometheus", get(metrics))
+        .route("/metrics", get(metrics::numbers))
+        .route("/metrics/prometheus", get(metrics::scrape))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::extract::DefaultBodyLimit::max(body_max))
@@ -221,7 +255,7 @@ pub(crate) struct Logs {
 /// The answer of start, stop and restart.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Done {
-    status: &'static str,
+    pub(super) status: &'static str,
 }
 
 /// A query string; one that does not fit is a problem like any other mistake.
@@ -235,6 +269,23 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask
         let query = Query::try_from_uri(&parts.uri);
         query.map(|Query(query)| Self(query)).map_err(|e| Error::caller(Code::BadRequest, text(&e)).into())
     }
+}
+
+/// The tenant that is worked in.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantQuery {
+    pub(super) tenant: Option<String>,
+}
+
+/// A point in time of a query string, in microseconds since 1970.
+pub(super) fn instant(name: &str, text: &str) -> Result<i64, Error> {
+    let given = text.parse::<i64>().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let found = given.or_else(|| text.parse().ok()).map(Timestamp::as_microsecond);
+    found.ok_or_else(|| {
+        let text = format!("the query string does not fit: {name}: use RFC 3339, or milliseconds since 1970");
+        Error::caller(Code::BadRequest, text)
+    })
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -257,10 +308,36 @@ struct RecordsQuery {
 pub(crate) struct Records {
     /// Newest first.
     #[schemars(with = "Vec<serde_json::Value>")]
-    records: Vec<puerto_store::RecordRow>,
+    records: Vec<Operation>,
     /// Where older ones begin: the `before` of the next request.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<i64>,
+}
+
+/// An operation, as its audit record tells of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Operation {
+    #[serde(rename(deserialize = "seq", serialize = "id"))]
+    id: i64,
+    at_us: i64,
+    request: String,
+    trace: String,
+    span: String,
+    #[serde(rename(deserialize = "action", serialize = "kind"))]
+    kind: String,
+    tenant: String,
+    #[serde(rename(deserialize = "actor", serialize = "caller"))]
+    caller: String,
+    client: Option<String>,
+    protocol: Option<String>,
+    server: Option<String>,
+    object: Option<String>,
+    outcome: String,
+    origin: Option<String>,
+    duration_us: i64,
+    bytes_in: i64,
+    bytes_out: i64,
+    detail: Option<String>,
 }
 
 impl Api {
@@ -269,6 +346,36 @@ impl Api {
         let ctx = self.hub.ctx(&tenant, START_LIMIT);
         ctx.require(Action::Read, &tenant.view.id)?;
         Ok((tenant, ctx))
+    }
+
+    /// A tenant, or where none is named every one that the caller may see. A reading of all has the record at the first.
+    pub(super) fn scope(&self, tenant: Option<&str>) -> Result<(Scope, Option<Ctx>), Error> {
+        if let Some(tenant) = tenant {
+            let (tenant, ctx) = self.find(tenant)?;
+            return Ok((Scope::tenant(tenant.view.id.clone()), Some(ctx)));
+        }
+        Ok((Scope::all(), self.everywhere(Action::Read)?))
+    }
+
+    /// Something that concerns every tenant: whoever asks must be allowed to in each.
+    pub(super) fn everywhere(&self, action: Action) -> Result<Option<Ctx>, Error> {
+        let tenants = self.hub.tenants();
+        for tenant in tenants.values() {
+            self.hub.ctx(tenant, START_LIMIT).require(action, &tenant.view.id)?;
+        }
+        Ok(tenants.values().next().map(|tenant| self.hub.ctx(tenant, START_LIMIT)))
+    }
+
+    /// A reading of all tenants, recorded at the first.
+    pub(super) async fn read_everywhere<T>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match self.everywhere(Action::Read)? {
+            Some(ctx) => ctx.run(Kind::Control(name), work).await,
+            None => work.await,
+        }
     }
 
     fn find_server(&self, tenant: &str, server: &str) -> Result<(Arc<Tenant>, Arc<Upstream>, Ctx), Error> {
@@ -402,18 +509,13 @@ async fn reload(Shared(api): Shared<Api>, Asked(query): Asked<ReloadQuery>) -> A
         let text = "this hub was not started from a file, so there is nothing to read again";
         return Err(Error::caller(Code::Conflict, text).into());
     };
-    // It concerns every tenant, so whoever asks must be allowed to in each; the first has the record.
     let (action, kind) = match query.preview {
         true => (Action::Read, Kind::Control("configuration.read")),
         false => (Action::Manage, Kind::Control("configuration.reload")),
     };
     let work = async { if query.preview { reload.preview().await } else { reload.take_over().await } };
-    let tenants = api.hub.tenants();
-    for tenant in tenants.values() {
-        api.hub.ctx(tenant, START_LIMIT).require(action, &tenant.view.id)?;
-    }
-    let changes = match tenants.values().next() {
-        Some(tenant) => api.hub.ctx(tenant, START_LIMIT).run(kind, work).await?,
+    let changes = match api.everywhere(action)? {
+        Some(ctx) => ctx.run(kind, work).await?,
         None => work.await?,
     };
     Ok(Json(changes))
@@ -535,18 +637,21 @@ async fn records(Shared(api): Shared<Api>, Asked(query): Asked<RecordsQuery>) ->
         .map(|s| ServerName::new(s).map_err(|_| Error::not_found("server", s)))
         .transpose()?;
     let limit = query.limit.unwrap_or(100).clamp(1, 1000);
-    let which = puerto_store::Recent { server, limit, before: query.before };
-    let scope = puerto_store::Scope::tenant(tenant.view.id.clone());
-    let rows = ctx
-        .run(Kind::Control("record.list"), async { Ok(api.store.records_recent(&scope, which).await?) })
+    let which = AuditFilter {
+        server: server.map(|server| server.to_string()),
+        phases: vec![Phase::Act, Phase::Result],
+        before: query.before,
+        limit,
+        ..AuditFilter::default()
+    };
+    let scope = Scope::tenant(tenant.view.id.clone());
+    let found = ctx
+        .run(Kind::Control("record.list"), async { Ok(api.store.audit_list(&scope, which).await?) })
         .await?;
-    let next = (rows.len() == limit as usize).then(|| rows.last().map(|row| row.id)).flatten();
+    let rows: Vec<Operation> =
+        found.iter().filter_map(|row| serde_json::from_str(row.document.get()).ok()).collect();
+    let next = (found.len() == limit as usize).then(|| found.last().map(|row| row.seq)).flatten();
     Ok(Json(Records { records: rows, next }))
-}
-
-async fn metrics(Shared(api): Shared<Api>) -> Response {
-    let text = api.metrics.render(&api.hub, &api.store);
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
 
 async fn nowhere(request: axum::extract::Request) -> Refused {

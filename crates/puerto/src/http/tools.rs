@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State as Shared};
 use bytes::Bytes;
+use http::HeaderMap;
 use puerto_core::record::Kind;
+use puerto_core::trace::Trace;
 use puerto_core::{Code, Error, ProfileName, TenantId, ToolName};
 use puerto_mcp::catalog::{Scope, Tool, Withheld};
+use puerto_mcp::door::http::traceparent;
 use puerto_mcp::offer::ListKind;
 use puerto_mcp::tenant::Tenant;
 use puerto_mcp::{meter, operate};
@@ -193,11 +196,13 @@ pub(super) async fn call(
     Shared(api): Shared<Api>,
     Path(name): Path<String>,
     Asked(query): Asked<InTenant>,
+    headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Answer<Called> {
     let body =
         body.map_err(|_| Error::caller(Code::TooLarge, "the body is larger than gateway.max_body_bytes"))?;
-    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let (tenant, mut ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    ctx.trace = Trace::follow(traceparent(&headers));
     let ToolName { server, tool } = tool_named(&tenant, &name)?;
     let text = if body.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { body };
     let malformed = |cause: serde_json::Error| {

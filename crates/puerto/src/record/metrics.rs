@@ -1,7 +1,17 @@
-//! Metrics, read from records. The names are declared here and nowhere else; they are OpenTelemetry's for
-//! MCP and `gen_ai` where those exist (semantic conventions, MCP, status Development).
+//! Metrics, read from records, and from what there is when somebody asks. What exists is told by `list.rs`.
+
+#[cfg(test)]
+mod dashboards;
+mod exposition;
+pub(crate) mod list;
+mod readings;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -16,6 +26,11 @@ use puerto_core::{Outcome, Record};
 use puerto_mcp::hub::Hub;
 use puerto_mcp::upstream::State;
 use puerto_store::Store;
+
+pub(crate) use exposition::Form;
+pub(crate) use readings::{Readings, Services, Tests};
+
+use crate::telemetry::SpanCounts;
 
 /// Series of one metric. A tool's name comes from servers, so their number is theirs to choose; beyond
 /// this many a series is counted under the name `other`.
@@ -76,11 +91,39 @@ pub(crate) struct Metrics {
     registry: Registry,
     durations: Family<OperationLabels, Histogram>,
     bytes: Family<ByteLabels, Counter>,
+    state: States,
+    series: Mutex<HashMap<Key, Series>>,
+    spans: SpanCounts,
+    /// Held while states are read and written out.
+    rendering: Mutex<()>,
+}
+
+/// What is a state and not an event: read when somebody asks.
+#[derive(Default)]
+struct States {
     up: Family<ServerLabels, Gauge>,
+    failing: Family<ServerLabels, Gauge>,
     restarts: Family<ServerLabels, Gauge>,
     sessions: Gauge,
     lost: Gauge,
-    series: Mutex<HashMap<Key, Series>>,
+    healthy: Gauge,
+    total: Gauge,
+    /// No number where the store does not tell.
+    events: Gauge<f64, AtomicU64>,
+    audits: Gauge<f64, AtomicU64>,
+    uptime: Gauge<f64, AtomicU64>,
+    tests: Gauge,
+    ingested: Counter,
+    depth: Gauge,
+    unsealed: Gauge<f64, AtomicU64>,
+}
+
+/// Registers a metric under its name in the list.
+fn register(registry: &mut Registry, what: &list::Metric, metric: impl prometheus_client::registry::Metric) {
+    match what.unit {
+        "" => registry.register(what.stem(), what.help, metric),
+        unit => registry.register_with_unit(what.stem(), what.help, Unit::Other(unit.into()), metric),
+    }
 }
 
 impl Metrics {
@@ -90,40 +133,27 @@ impl Metrics {
             // The buckets that the convention asks for.
             Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0])
         });
-        let mut metrics = Self {
-            registry: Registry::default(),
-            durations,
-            bytes: Family::default(),
-            up: Family::default(),
-            restarts: Family::default(),
-            sessions: Gauge::default(),
-            lost: Gauge::default(),
-            series: Mutex::default(),
-        };
-        let registry = &mut metrics.registry;
-        registry.register_with_unit(
-            "mcp_server_operation_duration",
-            "Time from request to answer",
-            Unit::Seconds,
-            metrics.durations.clone(),
-        );
-        registry.register("puerto_payload_bytes", "Bytes of requests and answers", metrics.bytes.clone());
-        registry.register("puerto_server_up", "Whether a server serves", metrics.up.clone());
-        registry.register(
-            "puerto_server_restarts",
-            "Starts of a server after its first",
-            metrics.restarts.clone(),
-        );
-        registry.register("puerto_sessions_open", "Legacy sessions with clients", metrics.sessions.clone());
-        registry.register("puerto_records_lost", "Records that were not kept", metrics.lost.clone());
-        Arc::new(metrics)
+        let (mut registry, bytes, state) = (Registry::default(), Family::default(), States::default());
+        register(&mut registry, &list::OPERATION_DURATION, durations.clone());
+        register(&mut registry, &list::PAYLOAD_BYTES, Family::clone(&bytes));
+        state.register(&mut registry);
+        let spans = SpanCounts::default();
+        register(&mut registry, &list::SPANS_SENT, spans.sent.clone());
+        register(&mut registry, &list::SPANS_LOST, spans.lost.clone());
+        let (series, rendering) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { registry, durations, bytes, state, series, spans, rendering })
+    }
+
+    /// Where it is counted what becomes of spans.
+    pub(crate) fn spans(&self) -> &SpanCounts {
+        &self.spans
     }
 
     /// Counts records.
-    pub(crate) fn observe(&self, records: &[Record]) {
+    pub(crate) fn observe<'a>(&self, records: impl Iterator<Item = &'a Record>) {
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before: Option<(&Record, Series)> = None;
-        for record in records.iter().filter(|record| matches!(record.kind, Kind::Mcp(_))) {
+        for record in records.filter(|record| matches!(record.kind, Kind::Mcp(_))) {
             // Records of one kind often follow each other, and comparing is quicker than looking up.
             let series = match before {
                 Some((last, series)) if alike(last, record) => series,
@@ -174,19 +204,59 @@ impl Metrics {
         }
     }
 
-    /// As OpenMetrics text; what is a state and not an event is read now.
-    pub(crate) fn render(&self, hub: &Hub, store: &Store) -> String {
+    /// As text; what is a state and not an event is read now.
+    pub(crate) fn render(&self, hub: &Hub, store: &Store, readings: &Readings, form: Form) -> String {
+        let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        self.state.read(hub, store, readings);
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        form.of(text)
+    }
+}
+
+impl States {
+    fn register(&self, to: &mut Registry) {
+        register(to, &list::SERVER_UP, self.up.clone());
+        register(to, &list::SERVER_FAILING, self.failing.clone());
+        register(to, &list::SERVER_RESTARTS, self.restarts.clone());
+        register(to, &list::SESSIONS_OPEN, self.sessions.clone());
+        register(to, &list::RECORDS_LOST, self.lost.clone());
+        register(to, &list::HEALTHY_SERVICES, self.healthy.clone());
+        register(to, &list::TOTAL_SERVICES, self.total.clone());
+        register(to, &list::EVENTS_COUNT, self.events.clone());
+        register(to, &list::AUDITS_COUNT, self.audits.clone());
+        register(to, &list::UPTIME_PERCENT, self.uptime.clone());
+        register(to, &list::TESTS_STATUS, self.tests.clone());
+        register(to, &list::EVENTS_INGESTED, self.ingested.clone());
+        register(to, &list::QUEUE_DEPTH, self.depth.clone());
+        register(to, &list::CHECKPOINT_AGE, self.unsealed.clone());
+    }
+
+    fn read(&self, hub: &Hub, store: &Store, readings: &Readings) {
+        // A server that is defined no longer has no state.
+        for family in [&self.up, &self.failing, &self.restarts] {
+            family.clear();
+        }
         for upstream in hub.tenants().values().flat_map(|tenant| tenant.upstreams.values()) {
             let labels =
                 ServerLabels { tenant: upstream.tenant.to_string(), server: upstream.name.to_string() };
-            self.up.get_or_create(&labels).set(i64::from(upstream.state() == State::Ready));
+            let state = upstream.state();
+            self.up.get_or_create(&labels).set(i64::from(state == State::Ready));
+            self.failing.get_or_create(&labels).set(i64::from(state.why().is_some()));
             self.restarts.get_or_create(&labels).set(upstream.restarts().into());
         }
         self.sessions.set(i64::try_from(hub.sessions.count()).unwrap_or(i64::MAX));
         self.lost.set(i64::try_from(hub.records_lost() + store.lost()).unwrap_or(i64::MAX));
-        let mut text = String::new();
-        // Writing into a string cannot fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        self.healthy.set(readings.services.healthy.into());
+        self.total.set(readings.services.total.into());
+        self.uptime.set(readings.services.uptime_percent);
+        let told = |count: Option<i64>| count.map_or(f64::NAN, |count| count as f64);
+        self.events.set(told(readings.events));
+        self.audits.set(told(readings.audits));
+        self.tests.set(readings.tests.number());
+        self.ingested.inner().store(store.events_ingested(), Ordering::Relaxed);
+        self.depth.set(i64::try_from(store.waiting()).unwrap_or(i64::MAX));
+        self.unsealed.set(readings.unsealed.as_secs_f64());
     }
 }

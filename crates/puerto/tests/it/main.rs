@@ -2,14 +2,17 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod apps;
+mod audit;
 mod browser;
 mod check;
 mod clients;
 mod config;
 mod conformance;
 mod docs;
+mod events;
 mod hostile;
 mod lifecycle;
+mod metrics;
 mod openapi;
 mod openapi_tools;
 mod overrides;
@@ -17,9 +20,12 @@ mod reload;
 mod rest;
 mod search;
 mod servers;
+mod services;
 mod setup;
 mod sharing;
 mod supervision;
+mod tasks;
+mod telemetry;
 mod tenants;
 mod tidy;
 mod transports;

@@ -76,8 +76,11 @@ fn crates_know_only_what_they_may() {
             }
             "puerto-models" => &["axum", "rusqlite", "puerto-store", "puerto-mcp"],
             "puerto-servers" => &["axum", "puerto-store", "puerto-host"],
+            "puerto-watch" => {
+                &["axum", "rusqlite", "puerto-store", "puerto-mcp", "puerto-servers", "puerto-host"]
+            }
             "puerto-host" => &["axum", "rusqlite", "puerto-store", "puerto-servers"],
-            "puerto-access" | "puerto-watch" => &["axum"],
+            "puerto-access" => &["axum"],
             // Drive the binary from outside; the fixture is a server of its own, on another implementation,
             // and puts it behind axum.
             "puerto-testkit" | "puerto-bench" => {

@@ -1,0 +1,228 @@
+//! The audit trail over HTTP: read, reported to, verified, proved, exported.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State as Shared};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use jiff::Timestamp;
+use puerto_core::record::Kind;
+use puerto_core::{Action, Code, Error, TenantId};
+use puerto_store::audit::verify::{self, Verdict};
+use puerto_store::{AuditFilter, AuditRow, Draft, Scope};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::problem::Refused;
+use super::rest::{Answer, Api, Asked, TenantQuery, instant};
+
+/// Longest action and agent of a report, in bytes.
+const NAME_LEN_MAX: usize = 256;
+/// Largest report.
+const REPORT_BYTES_MAX: usize = 64 * 1024;
+/// Records that an export reads at once.
+const EXPORT_PAGE: u32 = 1_000;
+
+/// What others report.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reported {
+    action: String,
+    agent: String,
+    #[serde(default)]
+    details: Map<String, Value>,
+}
+
+/// Records, the newest first; after a number the oldest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Audit {
+    #[schemars(with = "Vec<serde_json::Value>")]
+    audit: Vec<AuditRow>,
+    /// Where the page ends: the `before` (or `after`) of the next request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<i64>,
+}
+
+/// What a verification found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Verified {
+    /// Whether all is well.
+    ok: bool,
+    /// The key that must have signed the checkpoints.
+    key: String,
+    #[serde(flatten)]
+    #[schemars(with = "serde_json::Value")]
+    verdict: Verdict,
+}
+
+/// What shows that a record is in the trail, without the database.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Proof {
+    /// The record, byte for byte.
+    record: String,
+    /// Hashes from the record to the root, in hex (RFC 9162, section 2.1.3).
+    path: Vec<String>,
+    /// The signed statement of the root.
+    checkpoint: String,
+    /// The key that signed it.
+    key: String,
+}
+
+/// Which records are asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditQuery {
+    tenant: Option<String>,
+    agent: Option<String>,
+    action: Option<String>,
+    server: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    after: Option<i64>,
+    before: Option<i64>,
+    limit: Option<u32>,
+}
+
+/// `POST /audit`.
+pub(super) async fn report(
+    Shared(api): Shared<Api>,
+    Asked(query): Asked<TenantQuery>,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    ctx.require(Action::Use, &tenant.view.id)?;
+    let draft = drafted(&tenant.view.id, ctx.caller.actor().name(), &body);
+    // The record itself says who has reported it: a second one of the reporting would say no more.
+    let row = api.store.audit_report(draft?).await.map_err(Error::from)?;
+    Ok((StatusCode::CREATED, Json(row)).into_response())
+}
+
+fn drafted(tenant: &TenantId, reporter: &str, body: &[u8]) -> Result<Draft, Error> {
+    if body.len() > REPORT_BYTES_MAX {
+        let text = format!("the record: {} bytes are more than the limit of {REPORT_BYTES_MAX}", body.len());
+        return Err(Error::caller(Code::TooLarge, text));
+    }
+    let wrong = |at: &str, why: String| {
+        Error::caller(Code::BadRequest, format!("could not read the record: {at}: {why}"))
+    };
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let read: Result<Reported, _> = serde_path_to_error::deserialize(&mut reader);
+    let reported = read.map_err(|e| {
+        let at = Some(e.path().to_string()).filter(|path| path != ".");
+        wrong(at.as_deref().unwrap_or("body"), e.inner().to_string())
+    })?;
+    for (name, text) in [("action", &reported.action), ("agent", &reported.agent)] {
+        if text.is_empty() || text.len() > NAME_LEN_MAX || text.chars().any(char::is_control) {
+            return Err(wrong(
+                name,
+                format!("must have 1 to {NAME_LEN_MAX} bytes, without control characters"),
+            ));
+        }
+    }
+    let names = (reported.action.as_str(), reported.agent.as_str());
+    let now = Timestamp::now().as_microsecond();
+    Draft::reported(tenant, reporter, names, &reported.details, now)
+        .map_err(|e| wrong("details", e.to_string()))
+}
+
+/// `GET /audit`.
+pub(super) async fn list(Shared(api): Shared<Api>, Asked(query): Asked<AuditQuery>) -> Answer<Audit> {
+    let (scope, ctx) = api.scope(query.tenant.as_deref())?;
+    let time = |text: Option<&str>, name: &str| text.map(|text| instant(name, text)).transpose();
+    if query.after.is_some() && query.before.is_some() {
+        let text = "the query string does not fit: after: stands beside before: only one of them may";
+        return Err(Error::caller(Code::BadRequest, text).into());
+    }
+    let limit = query.limit.unwrap_or(100).clamp(1, 1000);
+    let which = AuditFilter {
+        since_us: time(query.since.as_deref(), "since")?,
+        until_us: time(query.until.as_deref(), "until")?,
+        actor: query.agent,
+        action: query.action,
+        server: query.server,
+        phases: Vec::new(),
+        after: query.after,
+        before: query.before,
+        limit,
+    };
+    let is_ascending = which.after.is_some();
+    let work = async { Ok(api.store.audit_list(&scope, which).await?) };
+    let audit = match ctx {
+        Some(ctx) => ctx.run(Kind::Control("audit.list"), work).await?,
+        None => work.await.map_err(Refused::from)?,
+    };
+    let more = audit.len() == limit as usize || (is_ascending && !audit.is_empty());
+    let next = more.then(|| audit.last().map(|row| row.seq)).flatten();
+    Ok(Json(Audit { audit, next }))
+}
+
+/// `GET /audit/verify`.
+pub(super) async fn verify(Shared(api): Shared<Api>) -> Answer<Verified> {
+    let ctx = api.everywhere(Action::Read)?;
+    let key = api.seal.verifier();
+    let work = async {
+        let checkpoints = api.seal.checkpoints().await?;
+        Ok(api.store.audit_verify(&checkpoints, &key).await?)
+    };
+    let verdict = match ctx {
+        Some(ctx) => ctx.run(Kind::Control("audit.verify"), work).await?,
+        None => work.await?,
+    };
+    Ok(Json(Verified { ok: verdict.faults.is_empty(), key: key.to_string(), verdict }))
+}
+
+/// `GET /audit/prove/{seq}`.
+pub(super) async fn prove(Shared(api): Shared<Api>, Path(seq): Path<i64>) -> Answer<Proof> {
+    api.everywhere(Action::Read)?;
+    // The newest checkpoint takes the record in.
+    let checkpoint = api.seal.now().await?;
+    let key = api.seal.verifier();
+    let sealed = key
+        .open(&checkpoint)
+        .map_err(|e| Error::hub(Code::Internal, "a checkpoint of ours is none").inside(e))?;
+    let proved = api.store.audit_prove(seq, sealed.size).await.map_err(Error::from)?;
+    let (row, path) = proved.ok_or_else(|| Error::not_found("audit record", &seq.to_string()))?;
+    Ok(Json(Proof {
+        record: row.document.get().to_owned(),
+        path: path.iter().map(verify::hex).collect(),
+        checkpoint,
+        key: key.to_string(),
+    }))
+}
+
+/// `GET /audit/export`: everything, one JSON text a line: what it is, the records, the checkpoints.
+pub(super) async fn export(Shared(api): Shared<Api>) -> Result<Response, Refused> {
+    api.everywhere(Action::Read)?;
+    api.seal.now().await?;
+    let checkpoints = api.seal.checkpoints().await?;
+    let (size, _) = api.store.audit_head().await.map_err(Error::from)?;
+    let head = json!({"puerto_audit": 1, "key": api.seal.verifier().to_string(), "records": size});
+    let tail = json!({"checkpoints": checkpoints});
+    let parts = futures_util::stream::unfold(Some((0, Some(format!("{head}\n")))), move |state| {
+        let (store, tail) = (api.store.clone(), tail.clone());
+        async move {
+            let (after, text) = state?;
+            if let Some(text) = text {
+                return Some((Ok(Bytes::from(text)), Some((after, None))));
+            }
+            let which = AuditFilter { after: Some(after), limit: EXPORT_PAGE, ..AuditFilter::default() };
+            let rows = match store.audit_list(&Scope::all(), which).await {
+                Ok(rows) => rows,
+                // Half an export must not look like a whole one.
+                Err(error) => return Some((Err(error), None)),
+            };
+            let rows: Vec<_> = rows.into_iter().filter(|row| row.seq.cast_unsigned() <= size).collect();
+            let Some(last) = rows.last().map(|row| row.seq) else {
+                return Some((Ok(Bytes::from(format!("{tail}\n"))), None));
+            };
+            let text: String = rows.iter().map(|row| format!("{}\n", row.document)).collect();
+            Some((Ok(Bytes::from(text)), Some((last, None))))
+        }
+    });
+    let mut response = Response::new(Body::from_stream(parts));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    Ok(response)
+}

@@ -1,0 +1,195 @@
+//! The watch at work: the checks of what is defined and of this hub's own servers, and what is kept and told of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use puerto_core::def::{HubDef, ServiceDef, WatchDef};
+use puerto_core::{Code, Error, Result, Secret, ServerName, ServiceName, Severity, TenantId};
+use puerto_mcp::hub::Hub;
+use puerto_mcp::upstream::State as ServerState;
+use puerto_store::{Grain, Scope, Store, Sum};
+use puerto_watch::check::{Checks, Key, Report, Servers, shown_url};
+use puerto_watch::health::State;
+use serde_json::json;
+
+use crate::feed::Feed;
+
+/// How often sums of checks are written. A kill takes those of this time.
+const FLUSH: Duration = Duration::from_secs(5);
+/// How often this hub's own servers are looked at.
+const SERVERS_EVERY: u64 = 10;
+
+/// The watch of a hub.
+pub(crate) struct Watch {
+    /// The checks.
+    pub(crate) checks: Arc<Checks>,
+    hub: Arc<Hub>,
+    store: Store,
+    sums: Arc<Mutex<BTreeMap<Key, Sum>>>,
+}
+
+/// The times that uptime is given for, in days, and the sums that it is made of.
+const UPTIMES: [(Grain, u32); 4] =
+    [(Grain::Minute, 1), (Grain::Hour, 7), (Grain::Hour, 30), (Grain::Day, 90)];
+
+/// Good checks in percent, over 1, 7, 30 and 90 days; nothing where nothing was checked.
+pub(crate) type Uptime = [Option<f64>; UPTIMES.len()];
+
+impl Watch {
+    /// For a hub, with what its configuration says.
+    pub(crate) fn new(hub: Arc<Hub>, store: Store, feed: Feed, def: &HubDef) -> Result<Arc<Self>> {
+        let sums = Arc::<Mutex<BTreeMap<Key, Sum>>>::default();
+        let to = sums.clone();
+        let tell = move |report: Report<'_>| {
+            count(&to, &report);
+            tell(&feed, &report);
+        };
+        let of = hub.clone();
+        let servers: Servers = Arc::new(move |tenant, server| how_is(&of, tenant, server));
+        let witness = def.watch.connectivity.as_ref().map(witness);
+        let checks = Checks::new(witness.as_ref(), servers, Arc::new(tell)).map_err(|faults| {
+            let text = format!("watch.connectivity cannot be checked: {}", faults[0]);
+            Error::caller(Code::InvalidConfig, text)
+        })?;
+        let watch = Arc::new(Self { checks, hub, store, sums });
+        watch.adopt(&def.services, &def.watch);
+        Ok(watch)
+    }
+
+    /// Watches what a configuration says from now on. This hub's own servers are watched too, unless a service of
+    /// that name is defined.
+    pub(crate) fn adopt(&self, services: &[ServiceDef], def: &WatchDef) {
+        let mut all: Vec<_> = services.to_vec();
+        if def.servers {
+            let tenants = self.hub.tenants();
+            for upstream in tenants.values().flat_map(|tenant| tenant.upstreams.values()) {
+                let own = own_server(&upstream.tenant, &upstream.name);
+                let is_taken = |def: &ServiceDef| def.tenant == own.tenant && def.name == own.name;
+                if upstream.def.enabled && !all.iter().any(is_taken) {
+                    all.push(own);
+                }
+            }
+        }
+        self.checks.adopt(all);
+    }
+
+    /// Writes the sums of checks from time to time, for as long as it is polled.
+    pub(crate) async fn keep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(FLUSH).await;
+            self.flush().await;
+        }
+    }
+
+    /// Writes the sums of checks.
+    pub(crate) async fn flush(&self) {
+        let sums = std::mem::take(&mut *self.sums.lock().unwrap_or_else(PoisonError::into_inner));
+        if sums.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.checks_add(SystemTime::now(), sums).await {
+            tracing::warn!(%error, "sums of checks were not kept");
+        }
+    }
+
+    /// How often all services together were good in the last 24 hours; nothing where nothing was checked.
+    pub(crate) async fn uptime(&self) -> Option<f64> {
+        let since = SystemTime::now() - Duration::from_hours(24);
+        let sums = self.store.checks_since(&Scope::all(), Grain::Hour, since).await.ok()?;
+        let mut all = Sum::default();
+        sums.into_values().for_each(|sum| all.add(sum));
+        all.uptime()
+    }
+
+    /// How often services were good, over several times.
+    pub(crate) async fn uptimes(&self, scope: &Scope) -> Result<BTreeMap<Key, Uptime>> {
+        self.flush().await;
+        let mut uptimes: BTreeMap<Key, Uptime> = BTreeMap::new();
+        for (at, (grain, days)) in UPTIMES.into_iter().enumerate() {
+            let since = SystemTime::now() - Duration::from_hours(24) * days;
+            for (key, sum) in self.store.checks_since(scope, grain, since).await? {
+                uptimes.entry(key).or_default()[at] = sum.uptime();
+            }
+        }
+        Ok(uptimes)
+    }
+}
+
+/// What answers as long as the hub is online, as a service of its own.
+fn witness(url: &Secret) -> ServiceDef {
+    service("connectivity", &TenantId::default(), url.reveal())
+}
+
+fn own_server(tenant: &TenantId, server: &ServerName) -> ServiceDef {
+    let mut def = service(server.as_str(), tenant, &format!("mcp://{tenant}/{server}"));
+    def.interval = puerto_core::def::Span::from_secs(SERVERS_EVERY);
+    def.group = Some("servers".into());
+    // The hub has tried several times already before it says that a server is down.
+    def.failures = 1;
+    def.successes = 1;
+    def
+}
+
+fn service(name: &str, tenant: &TenantId, url: &str) -> ServiceDef {
+    let def = json!({"name": name, "tenant": tenant, "url": url});
+    // Names of servers are names of services too.
+    serde_json::from_value(def).expect("a definition of these three keys is one")
+}
+
+/// Whether a server of this hub serves. One that nobody has used yet is well.
+fn how_is(hub: &Hub, tenant: &TenantId, server: &ServerName) -> Result<(), String> {
+    let tenant = hub.tenant(tenant.as_str()).map_err(|error| error.public().to_owned())?;
+    let upstream = tenant.upstream(server).map_err(|error| error.public().to_owned())?;
+    match upstream.state() {
+        ServerState::Ready | ServerState::Idle | ServerState::Hibernating => Ok(()),
+        state => Err(match state.why() {
+            Some(why) => format!("it is {}: {why}", state.name()),
+            None => format!("it is {}", state.name()),
+        }),
+    }
+}
+
+fn count(sums: &Mutex<BTreeMap<Key, Sum>>, report: &Report<'_>) {
+    let Some(outcome) = report.outcome else { return };
+    let took = (outcome.response_ms * 1000.0) as i64;
+    let sum = match (outcome.offline, outcome.good) {
+        (true, _) => Sum { unknown: 1, ..Sum::default() },
+        (false, true) => Sum { good: 1, total_us: took, longest_us: took, ..Sum::default() },
+        (false, false) => Sum { bad: 1, total_us: took, longest_us: took, ..Sum::default() },
+    };
+    let key = (report.def.tenant.clone(), report.def.name.clone());
+    sums.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().add(sum);
+}
+
+/// A change is an event. The first good check of a service is none: nothing has happened.
+fn tell(feed: &Feed, report: &Report<'_>) {
+    let Some(change) = report.change else { return };
+    let (kind, severity) = match (change.from, change.to) {
+        (State::Pending, State::Ok) => return,
+        (_, State::Ok) => ("service.up", Severity::Info),
+        (_, State::Down) => ("service.down", Severity::Critical),
+        (_, State::Flapping) => ("service.flapping", Severity::Warning),
+        (_, State::Unknown) => ("service.unknown", Severity::Warning),
+        (_, State::Maintenance) => ("service.maintenance", Severity::Info),
+        (_, State::Pending) => return,
+    };
+    let mut payload = json!({
+        "service": report.def.name,
+        "url": shown_url(report.def.url.reveal()),
+        "from": change.from,
+        "to": change.to,
+        "lasted_s": report.lasted.as_secs(),
+    });
+    if let Some(why) = report.outcome.and_then(|outcome| outcome.error.as_ref()) {
+        payload["why"] = why.as_str().into();
+    }
+    feed.tell(&report.def.tenant, kind, severity, Some(report.def.name.as_str()), &payload);
+}
+
+/// A service as REST names it.
+pub(crate) fn key(tenant: &str, service: &str) -> Result<Key> {
+    let tenant = TenantId::new(tenant).map_err(|_| Error::not_found("tenant", tenant))?;
+    let service = ServiceName::new(service).map_err(|_| Error::not_found("service", service))?;
+    Ok((tenant, service))
+}

@@ -1,0 +1,150 @@
+//! The database under the store: SQLite or Postgres. One SQL text serves both. Placeholders are `?1`, whole numbers
+//! have 64 bits, and the few things that differ are translated here and in `migrations.rs`.
+
+mod filter;
+mod postgres;
+mod sqlite;
+mod tls;
+
+use crate::error::StoreError;
+
+pub(crate) use filter::Filter;
+pub(crate) use postgres::{Address as PostgresAddress, Postgres};
+pub(crate) use sqlite::Sqlite;
+
+/// One connection.
+pub(crate) enum Db {
+    /// To a file, or in memory.
+    Sqlite(Sqlite),
+    /// To a server.
+    Postgres(Box<Postgres>),
+}
+
+/// A value for a statement.
+pub(crate) trait Param: rusqlite::ToSql + tokio_postgres::types::ToSql + Sync {}
+
+impl<T: rusqlite::ToSql + tokio_postgres::types::ToSql + Sync> Param for T {}
+
+/// Values for one run of a statement, in the order of its placeholders.
+pub(crate) type Params<'a> = &'a [&'a dyn Param];
+
+/// A value of a row.
+pub(crate) trait Column:
+    rusqlite::types::FromSql + for<'a> tokio_postgres::types::FromSql<'a>
+{
+}
+
+impl<T: rusqlite::types::FromSql + for<'a> tokio_postgres::types::FromSql<'a>> Column for T {}
+
+/// One row of an answer.
+pub(crate) enum Row<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
+}
+
+/// A value that is not what its column should hold.
+pub(crate) struct Misread(pub(crate) String);
+
+impl Row<'_> {
+    /// The value of a column, counted from 0.
+    pub(crate) fn get<T: Column>(&self, at: usize) -> Result<T, Misread> {
+        match self {
+            Row::Sqlite(row) => row.get(at).map_err(|error| Misread(error.to_string())),
+            Row::Postgres(row) => row.try_get(at).map_err(|error| Misread(error.to_string())),
+        }
+    }
+}
+
+impl Db {
+    /// Runs a statement; answers how many rows it changed.
+    pub(crate) fn execute(&mut self, sql: &str, params: Params<'_>) -> Result<u64, StoreError> {
+        match self {
+            Db::Sqlite(db) => db.execute(sql, params),
+            Db::Postgres(db) => db.execute(sql, params),
+        }
+    }
+
+    /// Runs a statement and reads every row of its answer.
+    pub(crate) fn query<T>(
+        &mut self,
+        sql: &str,
+        params: Params<'_>,
+        read: impl FnMut(&Row<'_>) -> Result<T, Misread>,
+    ) -> Result<Vec<T>, StoreError> {
+        match self {
+            Db::Sqlite(db) => db.query(sql, params, read),
+            Db::Postgres(db) => db.query(sql, params, read),
+        }
+    }
+
+    /// The first row of an answer, where there is one.
+    pub(crate) fn first<T>(
+        &mut self,
+        sql: &str,
+        params: Params<'_>,
+        read: impl FnMut(&Row<'_>) -> Result<T, Misread>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.query(sql, params, read)?.into_iter().next())
+    }
+
+    /// Runs one statement with each of many values, in their order, without waiting for one answer before the next
+    /// question; answers the first row of each.
+    pub(crate) fn first_of_each<T>(
+        &mut self,
+        sql: &str,
+        many: &[Vec<&dyn Param>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, Misread>,
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        match self {
+            Db::Sqlite(db) => {
+                many.iter().map(|params| Ok(db.query(sql, params, &mut read)?.into_iter().next())).collect()
+            }
+            Db::Postgres(db) => db.first_of_each(sql, many, read),
+        }
+    }
+
+    /// Begins a transaction. One that is not durable survives the end of the process; a power cut may take it.
+    pub(crate) fn begin(&mut self, durable: bool) -> Result<(), StoreError> {
+        match self {
+            Db::Sqlite(db) => db.begin(durable),
+            Db::Postgres(db) => db.begin(durable),
+        }
+    }
+
+    /// Ends the transaction; what was changed is kept.
+    pub(crate) fn commit(&mut self) -> Result<(), StoreError> {
+        self.batch("COMMIT")
+    }
+
+    /// Ends the transaction where one is open; what was changed is not kept.
+    pub(crate) fn rollback(&mut self) {
+        // The error that led here is the one to tell.
+        let _ = match self {
+            Db::Sqlite(db) if !db.is_in_transaction() => Ok(()),
+            _ => self.batch("ROLLBACK"),
+        };
+    }
+
+    /// Does something whole or not at all, inside the transaction.
+    pub(crate) fn whole<T>(
+        &mut self,
+        work: impl FnOnce(&mut Db) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.batch("SAVEPOINT one")?;
+        let done = work(self);
+        self.batch(if done.is_ok() { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" })?;
+        done
+    }
+
+    /// Whether the connection is lost, so that a new one is needed.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Db::Postgres(db) if db.is_lost())
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
+        match self {
+            Db::Sqlite(db) => db.batch(sql),
+            Db::Postgres(db) => db.batch(sql),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The steps that bring a database to the newest version, in the dialect of SQLite; and the few words that
+//! Postgres has for other ones.
+
+/// One step each; their number is the version of the data. Never edit one that was released.
+pub(crate) const MIGRATIONS: &[&str] = &[
+    "
+    CREATE TABLE records (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        request INTEGER NOT NULL,
+        trace_high INTEGER NOT NULL,
+        trace_low INTEGER NOT NULL,
+        span INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        caller TEXT NOT NULL,
+        client TEXT,
+        protocol TEXT,
+        server TEXT,
+        object TEXT,
+        outcome TEXT NOT NULL,
+        origin TEXT,
+        duration INTEGER NOT NULL,
+        bytes_in INTEGER NOT NULL,
+        bytes_out INTEGER NOT NULL,
+        detail TEXT
+    );
+    CREATE TABLE catalogs (
+        tenant TEXT NOT NULL,
+        server TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (tenant, server)
+    ) STRICT;
+    CREATE TABLE keys (
+        name TEXT PRIMARY KEY,
+        at INTEGER NOT NULL,
+        value BLOB NOT NULL
+    ) STRICT;
+    ",
+    // Numbers are never given twice, also when all rows are gone: readers go on where they were.
+    "
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        source TEXT NOT NULL,
+        id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        severity INTEGER NOT NULL,
+        subject TEXT,
+        at INTEGER NOT NULL,
+        time INTEGER,
+        payload TEXT NOT NULL,
+        extensions TEXT
+    ) STRICT;
+    CREATE UNIQUE INDEX events_id ON events (tenant, source, id);
+    CREATE INDEX events_tenant ON events (tenant, seq);
+    CREATE INDEX events_kind ON events (kind, seq);
+    CREATE INDEX events_grave ON events (seq) WHERE severity >= 1;
+    CREATE TABLE requests (
+        tenant TEXT NOT NULL,
+        key TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        answer TEXT NOT NULL,
+        PRIMARY KEY (tenant, key)
+    ) STRICT;
+    CREATE INDEX requests_at ON requests (at);
+    ",
+    // `records` became `audit`: the same acts, each chained to all before it.
+    "
+    DROP TABLE records;
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        phase TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        server TEXT,
+        leaf BLOB NOT NULL,
+        document TEXT NOT NULL,
+        salt BLOB
+    ) STRICT;
+    CREATE TABLE audit_head (
+        one INTEGER PRIMARY KEY,
+        size INTEGER NOT NULL,
+        roots BLOB NOT NULL
+    ) STRICT;
+    ",
+    "
+    CREATE TABLE checks (
+        tenant TEXT NOT NULL,
+        service TEXT NOT NULL,
+        span INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        good INTEGER NOT NULL,
+        bad INTEGER NOT NULL,
+        unknown INTEGER NOT NULL,
+        total_us INTEGER NOT NULL,
+        longest_us INTEGER NOT NULL,
+        PRIMARY KEY (span, tenant, service, start)
+    ) STRICT;
+    ",
+    // What is registered, and task lists that run in the background.
+    "
+    CREATE TABLE registrations (
+        tenant TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        registered INTEGER NOT NULL,
+        seen INTEGER NOT NULL,
+        data TEXT NOT NULL,
+        PRIMARY KEY (tenant, kind, name)
+    ) STRICT;
+    CREATE TABLE tasks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        file TEXT,
+        schedule TEXT,
+        created INTEGER NOT NULL,
+        started INTEGER,
+        ended INTEGER,
+        total INTEGER NOT NULL,
+        good INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        error TEXT,
+        cancelling INTEGER NOT NULL,
+        concurrency INTEGER NOT NULL,
+        keep_going INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        beat INTEGER NOT NULL,
+        list TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX tasks_tenant ON tasks (tenant, id);
+    CREATE INDEX tasks_queued ON tasks (priority, id) WHERE status = 'queued';
+    CREATE INDEX tasks_running ON tasks (id) WHERE status = 'running';
+    CREATE TABLE task_items (
+        task INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        server TEXT NOT NULL,
+        action TEXT NOT NULL,
+        error TEXT,
+        duration INTEGER NOT NULL,
+        PRIMARY KEY (task, place)
+    ) STRICT;
+    CREATE TABLE schedules (
+        name TEXT PRIMARY KEY,
+        fired INTEGER NOT NULL
+    ) STRICT;
+    ",
+];
+
+/// A step in the dialect of Postgres. Its numbers are given by the server and not taken from the rows, as in SQLite
+/// where a row names none.
+pub(crate) fn for_postgres(step: &str) -> String {
+    step.replace("INTEGER PRIMARY KEY AUTOINCREMENT", "INTEGER PRIMARY KEY")
+        .replace("INTEGER PRIMARY KEY", "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY")
+        .replace("INTEGER", "BIGINT")
+        .replace("REAL", "DOUBLE PRECISION")
+        .replace("BLOB", "BYTEA")
+        .replace(") STRICT;", ");")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_sqlite_alone_has_one_of_postgres() {
+        for step in MIGRATIONS {
+            let text = for_postgres(step);
+            for word in ["INTEGER", "AUTOINCREMENT", "STRICT", "BLOB", "REAL"] {
+                assert!(!text.contains(word), "{word} in {text}");
+            }
+        }
+    }
+}

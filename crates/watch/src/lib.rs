@@ -1,0 +1,9 @@
+//! The watch: events as they are reported, checks of services, and what follows from them. Knows no store and no axum.
+
+pub mod check;
+pub mod condition;
+pub mod event;
+pub mod health;
+pub mod probe;
+pub mod schedule;
+pub mod slo;
