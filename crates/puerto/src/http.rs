@@ -3,6 +3,7 @@
 
 mod apps;
 pub(crate) mod audit;
+mod body;
 pub(crate) mod context;
 mod entrance;
 pub(crate) mod events;

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::body::{self, wrong};
 use super::problem::Refused;
 use super::rest::{Answer, Api, Asked, TenantQuery, instant};
 
@@ -100,32 +101,22 @@ pub(super) async fn report(
     Ok((StatusCode::CREATED, Json(row)).into_response())
 }
 
-fn drafted(tenant: &TenantId, reporter: &str, body: &[u8]) -> Result<Draft, Error> {
-    if body.len() > REPORT_BYTES_MAX {
-        let text = format!("the record: {} bytes are more than the limit of {REPORT_BYTES_MAX}", body.len());
+fn drafted(tenant: &TenantId, reporter: &str, text: &[u8]) -> Result<Draft, Error> {
+    if text.len() > REPORT_BYTES_MAX {
+        let text = format!("the record: {} bytes are more than the limit of {REPORT_BYTES_MAX}", text.len());
         return Err(Error::caller(Code::TooLarge, text));
     }
-    let wrong = |at: &str, why: String| {
-        Error::caller(Code::BadRequest, format!("could not read the record: {at}: {why}"))
-    };
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let read: Result<Reported, _> = serde_path_to_error::deserialize(&mut reader);
-    let reported = read.map_err(|e| {
-        let at = Some(e.path().to_string()).filter(|path| path != ".");
-        wrong(at.as_deref().unwrap_or("body"), e.inner().to_string())
-    })?;
+    let reported: Reported = body::read("record", text)?;
     for (name, text) in [("action", &reported.action), ("agent", &reported.agent)] {
         if text.is_empty() || text.len() > NAME_LEN_MAX || text.chars().any(char::is_control) {
-            return Err(wrong(
-                name,
-                format!("must have 1 to {NAME_LEN_MAX} bytes, without control characters"),
-            ));
+            let why = format!("must have 1 to {NAME_LEN_MAX} bytes, without control characters");
+            return Err(wrong("record", name, why));
         }
     }
     let names = (reported.action.as_str(), reported.agent.as_str());
     let now = Timestamp::now().as_microsecond();
     Draft::reported(tenant, reporter, names, &reported.details, now)
-        .map_err(|e| wrong("details", e.to_string()))
+        .map_err(|e| wrong("record", "details", e))
 }
 
 /// `GET /audit`.

@@ -14,11 +14,11 @@ use puerto_store::{
     AuditFilter, AuditRow, Contents, EventFilter, EventRow, Noun, Registration, Scope, TaskFilter,
 };
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::body::{self, wrong};
 use super::events::EventView;
 use super::problem::Refused;
 use super::rest::{Answer, Api, Asked, TenantQuery};
@@ -104,22 +104,6 @@ struct Confirmation {
     confirm: bool,
 }
 
-/// Reads a body that a person may have written; the member that is wrong is named.
-pub(super) fn body<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, Error> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = serde_path_to_error::deserialize(&mut reader).map_err(|e| {
-        let at = Some(e.path().to_string()).filter(|path| path != ".");
-        wrong(what, at.as_deref().unwrap_or("body"), e.inner())
-    })?;
-    reader.end().map_err(|e| wrong(what, "body", e))?;
-    Ok(read)
-}
-
-/// A body that does not fit, with the member to blame.
-pub(super) fn wrong(what: &str, at: &str, why: impl std::fmt::Display) -> Error {
-    Error::caller(Code::BadRequest, format!("could not read the {what}: {at}: {why}"))
-}
-
 /// `POST /register`.
 pub(super) async fn register(
     Shared(api): Shared<Api>,
@@ -157,7 +141,7 @@ fn registration(bytes: &[u8]) -> Result<(Noun, String, Box<RawValue>), Error> {
         );
         return Err(Error::caller(Code::TooLarge, text));
     }
-    let given: Given = body("registration", bytes)?;
+    let given: Given = body::read("registration", bytes)?;
     let named: Named = match given.data.get().starts_with('{') {
         true => serde_json::from_str(given.data.get()).map_err(|e| wrong("registration", "data", e))?,
         false => return Err(wrong("registration", "data", "must be an object")),
@@ -248,7 +232,7 @@ pub(super) async fn clear(
     };
     let given = match bytes.is_empty() {
         true => Confirmation::default(),
-        false => body("confirmation", &bytes)?,
+        false => body::read("confirmation", &bytes)?,
     };
     let of = query.tenant.as_ref().map_or("all tenants".to_owned(), |tenant| format!("tenant {tenant:?}"));
     let work = async {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::context::{body, wrong};
+use super::body::{self, wrong};
 use super::problem::Refused;
 use super::rest::{Answer, Api, Asked, TenantQuery};
 use crate::tasks::lists::{self, LIST_BYTES_MAX, Saved};
@@ -184,7 +184,7 @@ async fn new(dir: &str, bytes: &[u8]) -> Result<NewTask, Error> {
         let text = format!("the task: {} bytes are too many; a list may have {LIST_BYTES_MAX}", bytes.len());
         return Err(Error::caller(Code::TooLarge, text));
     }
-    let given: Given = body("task", bytes)?;
+    let given: Given = body::read("task", bytes)?;
     let name = given.name;
     if name.is_empty() || name.len() > NAME_LEN_MAX || name.chars().any(char::is_control) {
         let why = format!("must have 1 to {NAME_LEN_MAX} bytes, without control characters");
