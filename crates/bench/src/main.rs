@@ -14,6 +14,7 @@ mod load;
 mod passthrough;
 mod process;
 mod run;
+mod target;
 mod text;
 mod upstream;
 
@@ -41,6 +42,8 @@ enum Part {
     Upstream(upstream::Options),
     /// A bare proxy: what forwarding costs when nothing is understood.
     Passthrough(passthrough::Options),
+    /// A service that is well, to be checked.
+    Target(target::Options),
     /// Calls one endpoint in a closed loop and checks every answer.
     Load(load::Options),
     /// The whole comparison, printed as a markdown table.
@@ -61,6 +64,7 @@ fn start(part: Part) -> Result<()> {
     match part {
         // One thread for the parts around the gateway: they leave the other cores to it.
         Part::Upstream(options) => one_thread()?.block_on(upstream::serve(options)),
+        Part::Target(options) => one_thread()?.block_on(target::serve(options)),
         Part::Load(options) => one_thread()?.block_on(load::main(options)),
         Part::Run(options) => one_thread()?.block_on(run::main(options)),
         // All threads, as a gateway has them: a fair limit pays for waking the other core too.

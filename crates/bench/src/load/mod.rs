@@ -8,6 +8,7 @@ mod connection;
 mod line;
 mod request;
 mod response;
+pub(crate) mod rest;
 pub(crate) mod sessions;
 mod stats;
 

@@ -68,7 +68,7 @@ impl fmt::Display for Report {
 }
 
 /// The smallest of the sorted `values` that at least `percent` of them do not exceed.
-fn percentile(values: &[u64], percent: f64) -> u64 {
+pub(super) fn percentile(values: &[u64], percent: f64) -> u64 {
     let rank = (percent / 100.0 * values.len() as f64).ceil() as usize;
     values.get(rank.saturating_sub(1)).copied().unwrap_or(0)
 }

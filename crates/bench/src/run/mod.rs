@@ -11,6 +11,7 @@ mod rows;
 mod sessions;
 mod stage;
 mod table;
+mod watch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -108,10 +109,11 @@ async fn compare(options: &Options) -> Result<()> {
     }
     eprintln!("idle sessions");
     let sessions = sessions::measure(&stage).await;
+    let watch = watch::measure(&stage, options.peers.as_deref(), options.quick, &options.only).await;
     drop(stage);
     eprintln!("idle memory and cold start");
     let alone = alone::measure(&puerto, pace.cold_starts).await;
-    let text = table::markdown(&cells, &alone, &sessions, pace);
+    let text = table::markdown(&cells, &alone, &sessions, pace) + &watch;
     println!("{text}");
     if let Some(out) = &options.out {
         fs::write(out, text).map_err(|error| format!("could not write {}: {error}", out.display()))?;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::{Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
@@ -131,6 +131,21 @@ pub(super) async fn mcp_hub(peers: Option<&Path>, to: &str) -> Result<Contestant
     let connected = |answer: &str| answer.contains(r#""status":"connected""#);
     set_up(&mut contestant, || Request::get(&url).body(String::new()), connected).await?;
     Ok(contestant)
+}
+
+/// The blackbox exporter of Prometheus with the settings of its package, and its address.
+pub(super) async fn blackbox(peers: Option<&Path>) -> Result<(Contestant, Uri)> {
+    let place = ".cache/prometheus-blackbox-exporter";
+    let program = installed(peers, &format!("{place}/usr/bin/prometheus-blackbox-exporter"))?;
+    let settings = installed(peers, &format!("{place}/etc/prometheus/blackbox.yml"))?;
+    let (dir, port) = (TempDir::new()?, free_port()?);
+    let mut command = Command::new(program);
+    command.arg("--config.file").arg(settings).args(["--web.listen-address", &format!("127.0.0.1:{port}")]);
+    command.args(["--log.level", "error"]);
+    let mut contestant = started(command, dir, port)?;
+    let url = format!("http://127.0.0.1:{port}/-/healthy");
+    set_up(&mut contestant, || Request::get(&url).body(String::new()), |_| true).await?;
+    Ok((contestant, format!("http://127.0.0.1:{port}/").parse()?))
 }
 
 fn installed(peers: Option<&Path>, program: &str) -> Result<PathBuf> {

@@ -158,10 +158,19 @@ impl Stage {
         Ok(Contestant { url: url.parse()?, process, prefix: "", sse_only: false, _dir: TempDir::new()? })
     }
 
+    /// Puerto with a configuration of its own; its address is that of the hub.
+    pub(super) async fn puerto_with(&self, config: Value) -> Result<Contestant> {
+        puerto_with(&self.puerto, Some(config), "/").await
+    }
+
+    /// The server of calls as a program.
+    pub(super) fn program(&self) -> Value {
+        json!({"command": self.bench, "args": ["upstream", "--stdio"]})
+    }
+
     /// Puerto in front of programs, each as often as it has a name here.
     pub(super) async fn puerto_with_programs(&self, names: &[&str]) -> Result<Contestant> {
-        let program = || json!({"command": self.bench, "args": ["upstream", "--stdio"]});
-        let servers = names.iter().map(|name| ((*name).to_owned(), program()));
+        let servers = names.iter().map(|name| ((*name).to_owned(), self.program()));
         let servers = servers.collect::<serde_json::Map<_, _>>();
         puerto_up(&self.puerto, Some(servers.into()), "/mcp/default").await
     }
@@ -169,7 +178,7 @@ impl Stage {
     async fn puerto(&self, setup: Setup) -> Result<Contestant> {
         let servers = match setup {
             Setup::List => json!({"bench": {"transport": "http", "url": self.list.1}}),
-            Setup::Stdio => json!({"bench": {"command": self.bench, "args": ["upstream", "--stdio"]}}),
+            Setup::Stdio => json!({"bench": self.program()}),
             Setup::Wide => {
                 let server = |number| (format!("server-{number:02}"), json!({"url": self.wide.1}));
                 let servers = (0..WIDE_SERVERS).map(server).collect::<serde_json::Map<_, _>>();
@@ -195,11 +204,17 @@ async fn puerto_crowd(puerto: &Path, crowd: &str, hang: &str) -> Result<Contesta
 
 /// Starts Puerto in a directory of its own, with `servers` or with the configuration it brings along.
 pub(super) async fn puerto_up(puerto: &Path, servers: Option<Value>, path: &str) -> Result<Contestant> {
+    let config = servers.map(|servers| json!({"tenants": {"default": {"servers": servers}}}));
+    puerto_with(puerto, config, path).await
+}
+
+/// The same, with a whole configuration but for its version.
+async fn puerto_with(puerto: &Path, config: Option<Value>, path: &str) -> Result<Contestant> {
     let dir = TempDir::new()?;
     let mut command = Command::new(puerto);
     command.args(["up", "--port", "0"]).current_dir(dir.path()).env_remove("PUERTO_CONFIG");
-    if let Some(servers) = servers {
-        let config = json!({"version": "1.0.0", "tenants": {"default": {"servers": servers}}});
+    if let Some(mut config) = config {
+        config["version"] = "1.0.0".into();
         let file = dir.path().join("bench.json");
         fs::write(&file, config.to_string())?;
         command.arg("--config").arg(file);

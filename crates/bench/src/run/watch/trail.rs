@@ -1,0 +1,82 @@
+//! The audit trail: what a call costs with it and without, and how fast all of it is verified.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{Line, figure};
+use crate::load::rest::ask;
+use crate::load::{self, Era, Plan, Scenario, median};
+use crate::run::stage::{Contestant, Stage, first_call, ready};
+use crate::{Result, process};
+
+/// Records that a verification is measured with, at least.
+const RECORDS: u64 = 200_000;
+
+pub(super) async fn measure(stage: &Stage, is_quick: bool) -> Result<Vec<Line>> {
+    let (on, off) = (hub(stage, "best_effort").await?, hub(stage, "off").await?);
+    let mut lines = Vec::new();
+    for connections in [16, 64] {
+        lines.extend(cost(&on, &off, connections, if is_quick { 4 } else { 40 }).await?);
+    }
+    lines.push(verified(&on, is_quick).await?);
+    Ok(lines)
+}
+
+/// Puerto before a program, with or without an audit.
+async fn hub(stage: &Stage, mode: &str) -> Result<Contestant> {
+    let servers = json!({"bench": stage.program()});
+    let config = json!({"tenants": {"default": {"servers": servers, "audit": {"mode": mode}}}});
+    let hub = stage.puerto_with(config).await?;
+    let url = format!("{}mcp/default/bench", hub.url).parse()?;
+    ready(Contestant { url, ..hub }, Era::Modern, None).await
+}
+
+fn plan(hub: &Contestant, connections: usize, window: Duration) -> Plan {
+    Plan { connections, window, ..first_call(hub, Scenario::Call, Scenario::Call.tool()) }
+}
+
+/// By short turns, so that what else the machine does falls on both alike.
+async fn cost(on: &Contestant, off: &Contestant, connections: usize, turns: usize) -> Result<[Line; 2]> {
+    let turn = Duration::from_millis(250);
+    let (mut with, mut without, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..turns {
+        let mut pair = [0.0; 2];
+        // Who goes first has the colder machine: by turns.
+        for at in [number % 2, 1 - number % 2] {
+            let hub = if at == 0 { on } else { off };
+            let report = load::measure(&plan(hub, connections, turn), &[hub.process.pid()]).await?;
+            pair[at] = report.cpu_us.ok_or("no call was answered")?;
+        }
+        with.push(pair[0]);
+        without.push(pair[1]);
+        ratios.push(pair[0] / pair[1]);
+    }
+    let of = |values: &[f64]| median(values).ok_or("no turn");
+    let (ratio, rss) = (of(&ratios)?, |hub: &Contestant| process::rss(&[hub.process.pid()]));
+    let case = format!("audit, small call, modern, stdio server, c={connections}");
+    Ok([
+        Line::new(&case, "Puerto, audit off", String::new()).cpu(of(&without)?).rss(rss(off)?),
+        Line::new(&case, "Puerto", format!("CPU {ratio:.2}x"))
+            .cpu(of(&with)?)
+            .rss(rss(on)?)
+            .goal("CPU ≤ 1.10x", ratio <= 1.10),
+    ])
+}
+
+async fn verified(hub: &Contestant, is_quick: bool) -> Result<Line> {
+    let wanted = if is_quick { 1 } else { RECORDS };
+    let records = async || figure(&ask(&hub.url, "/metrics").await?, "auditsCount").map(|count| count as u64);
+    while records().await? < wanted {
+        load::measure(&plan(hub, 64, Duration::from_secs(1)), &[]).await?;
+    }
+    let (began, verdict) = (Instant::now(), ask(&hub.url, "/audit/verify").await?);
+    let (size, seconds) = (figure(&verdict, "size")?, began.elapsed().as_secs_f64());
+    if verdict["ok"] != true {
+        return Err(format!("the trail is not whole: {verdict}").into());
+    }
+    let rate = size / seconds;
+    let found = format!("{size:.0} records in {:.0} ms: {rate:.0}/s, read from the disk", seconds * 1e3);
+    Ok(Line::new("audit, verification", "Puerto", found).goal("≥ 1,000,000/s", rate >= 1e6))
+}
