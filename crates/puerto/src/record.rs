@@ -5,6 +5,7 @@ pub(crate) mod log;
 pub(crate) mod metrics;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,9 @@ use crate::telemetry::Spans;
 
 /// Records that may wait; beyond it they are counted as lost.
 pub(crate) const CHANNEL: usize = 65_536;
-/// Records taken in one go.
-const BATCH: usize = 4096;
+/// Entries taken in one go. An audited call has two, so that 160,000 calls a second find room: more than any machine has
+/// answered yet.
+const BATCH: usize = 16_384;
 /// A pause between two batches, so that a burst of calls wakes the reader once and not once per call, and that
 /// what a batch costs whatever is in it (a transaction, two wake-ups) is shared by many.
 const GATHER: Duration = Duration::from_millis(50);
@@ -82,12 +84,34 @@ impl Readers {
 #[derive(Default)]
 struct Trail {
     /// Those whose beginning is written.
-    open: HashSet<RequestId>,
+    open: HashSet<RequestId, BySpread>,
+}
+
+/// Request ids are numbers that we give ourselves, so one multiplication spreads them, where the usual hash takes
+/// longer than all else that is done here with an entry.
+type BySpread = BuildHasherDefault<Spread>;
+
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming, 6.4).
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Trail {
     fn drafts(&mut self, batch: &[Entry]) -> Vec<Draft> {
-        let mut begun: HashMap<RequestId, &Record> = HashMap::new();
+        let mut begun: HashMap<RequestId, &Record, BySpread> = HashMap::default();
         let mut drafts = Vec::with_capacity(batch.len());
         for entry in batch {
             match entry {

@@ -9,6 +9,9 @@ mod draft;
 pub mod tree;
 pub mod verify;
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -213,41 +216,74 @@ fn ends(db: &mut Db) -> Result<(Option<Edge>, i64), StoreError> {
 }
 
 /// Appends records, inside the writer's transaction; answers the number of the first.
-pub(crate) fn append(db: &mut Db, groups: &[&[Draft]]) -> Result<i64, StoreError> {
+pub(crate) fn append(db: &mut Db, drafts: Vec<Draft>) -> Result<i64, StoreError> {
     // Another hub may have appended since.
     let mut edge = head(db)?;
     let first = edge.size().cast_signed() + 1;
-    let made: Vec<(i64, String, Hash)> = groups
-        .iter()
-        .flat_map(|drafts| drafts.iter())
-        .map(|draft| {
-            let seq = edge.size() + 1;
-            let text = draft.document.numbered(seq);
-            let leaf = tree::leaf(text.as_bytes());
-            edge.push(leaf);
-            (seq.cast_signed(), text, leaf)
-        })
-        .collect();
-    let leaves: Vec<&[u8]> = made.iter().map(|(_, _, leaf)| &leaf[..]).collect();
-    let drafts: Vec<_> = groups.iter().flat_map(|drafts| drafts.iter()).collect();
-    let phases: Vec<_> = drafts.iter().map(|draft| draft.phase.name()).collect();
-    let salts: Vec<Option<&[u8]>> =
-        drafts.iter().map(|draft| draft.salt.as_ref().map(|salt| &salt[..])).collect();
-    let rows: Vec<Vec<&dyn Param>> = drafts
-        .iter()
-        .enumerate()
-        .map(|(n, draft)| -> Vec<&dyn Param> {
-            let (seq, text, _) = &made[n];
-            let Draft { tenant, at_us, actor, action, server, .. } = draft;
-            vec![seq, tenant, at_us, &phases[n], actor, action, server, &leaves[n], text, &salts[n]]
-        })
-        .collect();
+    let lines: Vec<Line> = drafts.into_iter().map(|draft| Line::new(draft, &mut edge)).collect();
+    let texts: Vec<_> = lines.iter().map(Line::texts).collect();
+    let rows: Vec<_> = lines.iter().zip(&texts).map(|(line, texts)| line.params(texts)).collect();
     db.first_of_each(INSERT, &rows, |_| Ok(()))?;
     let (size, roots) = edge.to_parts();
     let sql = "INSERT INTO audit_head (one, size, roots) VALUES (1, ?1, ?2)
         ON CONFLICT (one) DO UPDATE SET size = excluded.size, roots = excluded.roots";
     db.execute(sql, &[&size.cast_signed(), &&roots[..]])?;
     Ok(first)
+}
+
+/// A record with its number, as a row.
+struct Line {
+    seq: i64,
+    tenant: Arc<str>,
+    at_us: i64,
+    phase: &'static str,
+    actor: Arc<str>,
+    action: Cow<'static, str>,
+    server: Option<Arc<str>>,
+    leaf: Hash,
+    document: String,
+    salt: Option<[u8; 16]>,
+}
+
+/// What of a row is borrowed from it, as statements take it.
+struct Texts<'a> {
+    tenant: &'a str,
+    actor: &'a str,
+    action: &'a str,
+    server: Option<&'a str>,
+    leaf: &'a [u8],
+    salt: Option<&'a [u8]>,
+}
+
+impl Line {
+    /// The next leaf of the tree.
+    fn new(draft: Draft, edge: &mut Edge) -> Self {
+        let Draft { tenant, at_us, phase, actor, action, server, salt, document } = draft;
+        let seq = edge.size() + 1;
+        let document = document.numbered(seq);
+        let leaf = tree::leaf(document.as_bytes());
+        edge.push(leaf);
+        let (seq, phase) = (seq.cast_signed(), phase.name());
+        Self { seq, tenant, at_us, phase, actor, action, server, leaf, document, salt }
+    }
+
+    fn texts(&self) -> Texts<'_> {
+        Texts {
+            tenant: &self.tenant,
+            actor: &self.actor,
+            action: &self.action,
+            server: self.server.as_deref(),
+            leaf: &self.leaf,
+            salt: self.salt.as_ref().map(|salt| &salt[..]),
+        }
+    }
+
+    /// In the order of `INSERT`.
+    fn params<'a>(&'a self, of: &'a Texts<'a>) -> [&'a dyn Param; 10] {
+        let Self { seq, at_us, phase, document, .. } = self;
+        let Texts { tenant, actor, action, server, leaf, salt } = of;
+        [seq, tenant, at_us, phase, actor, action, server, leaf, document, salt]
+    }
 }
 
 fn list(db: &mut Db, scope: &Scope, which: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {

@@ -89,16 +89,14 @@ impl Db {
 
     /// Runs one statement with each of many values, in their order, without waiting for one answer before the next
     /// question; answers the first row of each.
-    pub(crate) fn first_of_each<T>(
+    pub(crate) fn first_of_each<'a, T>(
         &mut self,
         sql: &str,
-        many: &[Vec<&dyn Param>],
-        mut read: impl FnMut(&Row<'_>) -> Result<T, Misread>,
+        many: &[impl AsRef<[&'a dyn Param]>],
+        read: impl FnMut(&Row<'_>) -> Result<T, Misread>,
     ) -> Result<Vec<Option<T>>, StoreError> {
         match self {
-            Db::Sqlite(db) => {
-                many.iter().map(|params| Ok(db.query(sql, params, &mut read)?.into_iter().next())).collect()
-            }
+            Db::Sqlite(db) => db.first_of_each(sql, many, read),
             Db::Postgres(db) => db.first_of_each(sql, many, read),
         }
     }

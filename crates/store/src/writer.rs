@@ -66,10 +66,15 @@ impl Writer {
     /// One transaction. The answers come back also when it failed.
     fn write(&mut self, group: Vec<Job>, durable: bool) -> (Vec<Answer>, Result<(), StoreError>) {
         let (mut answers, mut records): (Vec<Answer>, _) = (Vec::new(), Vec::new());
+        // Who waits for records, and how many came before theirs.
+        let mut waiting = Vec::new();
         let mut done = self.begin(durable);
         for job in group {
             match job {
-                Job::Audit(batch, answer) => records.push((batch, answer)),
+                Job::Audit(batch, answer) => {
+                    waiting.extend(answer.map(|answer| (records.len() as i64, answer)));
+                    records.extend(batch);
+                }
                 // Outside a transaction a change would be kept although its asker hears of a failure.
                 Job::Change(change) => {
                     let db = done.as_ref().map_err(Clone::clone).map(|()| &mut self.db);
@@ -77,19 +82,15 @@ impl Writer {
                 }
             }
         }
-        let mut next = Ok(0);
+        let mut first = Ok(0);
         if done.is_ok() && !records.is_empty() {
-            let batches: Vec<&[_]> = records.iter().map(|(batch, _)| &batch[..]).collect();
-            next = audit::append(&mut self.db, &batches);
-            done = next.as_ref().map(drop).map_err(Clone::clone);
+            first = audit::append(&mut self.db, records);
+            done = first.as_ref().map(drop).map_err(Clone::clone);
         }
-        for (batch, answer) in records {
-            let first = next.clone();
-            next = next.map(|seq| seq + batch.len() as i64);
-            if let Some(answer) = answer {
-                // An asker who has gone does not need the answer.
-                answers.push(Box::new(move |committed| drop(answer.send(committed.and(first)))));
-            }
+        for (before, answer) in waiting {
+            let seq = first.clone().map(|first| first + before);
+            // An asker who has gone does not need the answer.
+            answers.push(Box::new(move |committed| drop(answer.send(committed.and(seq)))));
         }
         let done = done.and_then(|()| self.db.commit());
         if done.is_err() {

@@ -58,23 +58,31 @@ fn write(value: &Value, to: &mut String) -> Result<(), Inexact> {
 
 pub(crate) fn quoted(text: &str, to: &mut String) {
     to.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => to.push_str("\\\""),
-            '\\' => to.push_str("\\\\"),
-            '\u{8}' => to.push_str("\\b"),
-            '\t' => to.push_str("\\t"),
-            '\n' => to.push_str("\\n"),
-            '\u{c}' => to.push_str("\\f"),
-            '\r' => to.push_str("\\r"),
-            c if c < ' ' => {
-                // Writing into a string cannot fail.
-                let _ = write!(to, "\\u{:04x}", u32::from(c));
-            }
-            c => to.push(c),
+    let mut rest = text;
+    // What needs no escape goes over in one piece: nearly always the whole text.
+    while let Some(at) = rest.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        to.push_str(&rest[..at]);
+        escaped(rest.as_bytes()[at], to);
+        rest = &rest[at + 1..];
+    }
+    to.push_str(rest);
+    to.push('"');
+}
+
+fn escaped(byte: u8, to: &mut String) {
+    match byte {
+        b'"' => to.push_str("\\\""),
+        b'\\' => to.push_str("\\\\"),
+        8 => to.push_str("\\b"),
+        b'\t' => to.push_str("\\t"),
+        b'\n' => to.push_str("\\n"),
+        12 => to.push_str("\\f"),
+        b'\r' => to.push_str("\\r"),
+        other => {
+            // Writing into a string cannot fail.
+            let _ = write!(to, "\\u{other:04x}");
         }
     }
-    to.push('"');
 }
 
 /// A number as JavaScript writes it (ECMA-262, Number::toString).

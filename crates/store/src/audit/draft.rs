@@ -1,10 +1,14 @@
 //! A record before it has its number.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use puerto_core::record::Kind;
 use puerto_core::{Digest, Origin, Outcome, Record, TenantId};
 use serde_json::{Map, Value};
 
 use super::canonical::{Inexact, canonical};
-use super::document::Document;
+use super::document::{Document, push_hex, push_number};
 use crate::store::micros;
 
 /// Longest name of a tool, resource or client program kept, in bytes. Callers choose these texts.
@@ -38,15 +42,15 @@ impl Phase {
     }
 }
 
-/// A record before it has its number.
+/// A record before it has its number. Its names are those of the operation, shared and not copied.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    pub(crate) tenant: String,
+    pub(crate) tenant: Arc<str>,
     pub(crate) at_us: i64,
     pub(crate) phase: Phase,
-    pub(crate) actor: String,
-    pub(crate) action: String,
-    pub(crate) server: Option<String>,
+    pub(crate) actor: Arc<str>,
+    pub(crate) action: Cow<'static, str>,
+    pub(crate) server: Option<Arc<str>>,
     pub(crate) salt: Option<[u8; 16]>,
     pub(crate) document: Document,
 }
@@ -57,11 +61,11 @@ impl Draft {
         let has_ended = phase != Phase::Decision;
         let name = |text| cut(text, NAME_BYTES_MAX);
         let at_us = micros(record.at);
-        let mut document = Document::default();
+        let mut document = Document::new();
         document.text("action", name(record.kind.name()));
         document.text("actor", name(&record.caller));
         if let Some(digest) = &record.arguments {
-            document.json("arguments", &shown(digest));
+            document.json("arguments", |to| shown(digest, to));
         }
         document.number("at_us", at_us.cast_unsigned());
         if has_ended {
@@ -81,22 +85,29 @@ impl Draft {
         }
         document.text("phase", phase.name());
         document.maybe("protocol", record.protocol);
-        document.text("request", &record.request.to_string());
+        document.json("request", |to| {
+            to.push('"');
+            record.request.append_to(to);
+            to.push('"');
+        });
         if let Some(digest) = record.result.as_ref().filter(|_| has_ended) {
-            document.json("result", &shown(digest));
+            document.json("result", |to| shown(digest, to));
         }
         document.place_of_number();
         document.maybe("server", record.server.as_deref().map(name));
-        document.text("span", &format!("{:016x}", record.trace.span_id));
+        document.hex("span", &record.trace.span_id.to_be_bytes());
         document.text("tenant", &record.tenant);
-        document.text("trace", &format!("{:032x}", record.trace.trace_id));
+        document.hex("trace", &record.trace.trace_id.to_be_bytes());
         Self {
-            tenant: record.tenant.as_ref().into(),
+            tenant: record.tenant.clone(),
             at_us,
             phase,
-            actor: name(&record.caller).into(),
-            action: name(record.kind.name()).into(),
-            server: record.server.as_deref().map(|server| name(server).into()),
+            actor: shared(&record.caller),
+            action: match &record.kind {
+                Kind::Mcp(Cow::Borrowed(method)) | Kind::Control(method) => Cow::Borrowed(method),
+                Kind::Mcp(Cow::Owned(method)) => Cow::Owned(name(method).to_owned()),
+            },
+            server: record.server.as_ref().map(shared),
             salt: record.salt,
             document,
         }
@@ -113,21 +124,22 @@ impl Draft {
         details: &Map<String, Value>,
         at_us: i64,
     ) -> Result<Self, Inexact> {
-        let mut document = Document::default();
+        let mut document = Document::new();
         document.text("action", action);
         document.text("actor", agent);
         document.number("at_us", at_us.cast_unsigned());
-        document.json("details", &canonical(&Value::Object(details.clone()))?);
+        let details = canonical(&Value::Object(details.clone()))?;
+        document.json("details", |to| to.push_str(&details));
         document.text("phase", Phase::Report.name());
         document.text("reporter", reporter);
         document.place_of_number();
         document.text("tenant", tenant.as_str());
         Ok(Self {
-            tenant: tenant.as_str().into(),
+            tenant: tenant.shared(),
             at_us,
             phase: Phase::Report,
             actor: agent.into(),
-            action: action.into(),
+            action: Cow::Owned(action.to_owned()),
             server: None,
             salt: None,
             document,
@@ -135,11 +147,21 @@ impl Draft {
     }
 }
 
-/// A digest, as canonical JSON.
-fn shown(digest: &Digest) -> String {
-    let hex: String = digest.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    let name = if digest.is_whole { "sha256" } else { "sha256_ends" };
-    format!("{{\"bytes\":{},\"{name}\":\"{hex}\"}}", digest.bytes)
+/// Writes a digest as canonical JSON.
+fn shown(digest: &Digest, to: &mut String) {
+    to.push_str("{\"bytes\":");
+    push_number(digest.bytes, to);
+    to.push_str(if digest.is_whole { ",\"sha256\":\"" } else { ",\"sha256_ends\":\"" });
+    push_hex(&digest.sha256, to);
+    to.push_str("\"}");
+}
+
+/// A name as it is kept; shared where it fits.
+fn shared(text: &Arc<str>) -> Arc<str> {
+    match cut(text, NAME_BYTES_MAX) {
+        whole if whole.len() == text.len() => text.clone(),
+        beginning => beginning.into(),
+    }
 }
 
 /// The longest beginning of a text that fits, ending between characters.

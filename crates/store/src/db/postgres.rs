@@ -156,16 +156,16 @@ impl Postgres {
         rows.iter().map(|row| self.read(row, &mut read)).collect()
     }
 
-    pub(crate) fn first_of_each<T>(
+    pub(crate) fn first_of_each<'a, T>(
         &mut self,
         sql: &str,
-        many: &[Vec<&dyn Param>],
+        many: &[impl AsRef<[&'a dyn Param]>],
         mut read: impl FnMut(&Row<'_>) -> Result<T, Misread>,
     ) -> Result<Vec<Option<T>>, StoreError> {
         let statement = self.prepare(sql)?;
         let many: Vec<Vec<_>> = many
             .iter()
-            .map(|params| params.iter().map(|&param| param as &(dyn ToSql + Sync)).collect())
+            .map(|params| params.as_ref().iter().map(|&param| param as &(dyn ToSql + Sync)).collect())
             .collect();
         // Questions that are asked at the same time go out together and are answered in their order.
         let answers =
