@@ -208,13 +208,16 @@ pub(super) async fn puerto_up(puerto: &Path, servers: Option<Value>, path: &str)
     puerto_with(puerto, config, path).await
 }
 
-/// The same, with a whole configuration but for its version.
+/// The same, with a whole configuration but for what each must have.
 async fn puerto_with(puerto: &Path, config: Option<Value>, path: &str) -> Result<Contestant> {
     let dir = TempDir::new()?;
     let mut command = Command::new(puerto);
     command.args(["up", "--port", "0"]).current_dir(dir.path()).env_remove("PUERTO_CONFIG");
     if let Some(mut config) = config {
         config["version"] = "1.0.0".into();
+        if config["tenants"].is_null() {
+            config["tenants"] = json!({"default": {}});
+        }
         let file = dir.path().join("bench.json");
         fs::write(&file, config.to_string())?;
         command.arg("--config").arg(file);
