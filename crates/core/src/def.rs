@@ -1,6 +1,7 @@
 //! Definitions: one per noun. `ServerDef` is the entry in the file, the body of the API and the
 //! stored document; `HubDef` is the whole file. Unknown keys are errors everywhere.
 
+pub mod alerts;
 pub mod audit;
 pub mod overrides;
 pub mod profile;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::alerts::{AlertsDef, Measure, RouteDef, RuleDef};
 pub use self::audit::{AuditDef, AuditMode, TrailDef};
 pub use self::overrides::{OverrideDef, OverridesDef};
 pub use self::profile::{ProfileDef, ProfileKind};

@@ -1,6 +1,7 @@
 //! The watch: events as they are reported, checks of services, and what follows from them. Knows no store and no axum.
 
 pub mod alert;
+pub mod anomaly;
 pub mod check;
 pub mod condition;
 pub mod event;

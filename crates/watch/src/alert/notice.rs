@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Reason {
     /// An alert of the group is new, or came back.
     Fired,
+    /// Some of it has ended, and some still holds.
+    Changed,
     /// Nothing changed, and it still holds.
     Reminder,
     /// It has held for so long without being acknowledged that others are told as well.

@@ -1,0 +1,172 @@
+//! Weeks of readings made from a seed: what is ordinary raises next to no alarm, what is not is found.
+
+use super::*;
+
+const EACH_MS: i64 = 10_000;
+const DAY: usize = 8_640;
+const WEEK_READINGS: usize = 7 * DAY;
+
+/// Numbers that are the same each time (Steele, Lea and Flood, SplitMix).
+struct Dice(u64);
+
+impl Dice {
+    fn even(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Near enough to normal.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.even()).sum::<f64>() - 6.0
+    }
+}
+
+/// What a measure is like by day and by night, at week-ends and in between, with noise that hangs together and single
+/// readings far out, as there are.
+fn readings(measure: Measure, seed: u64, weeks: usize) -> Vec<f64> {
+    let mut dice = Dice(seed);
+    let mut wander = 0.0;
+    (0..weeks * WEEK_READINGS)
+        .map(|at| {
+            let day = (at % DAY) as f64 / DAY as f64;
+            let is_week_end = at / DAY % 7 >= 5;
+            let busy = 0.5 - 0.5 * (day * std::f64::consts::TAU).cos();
+            let busy = if is_week_end { busy * 0.4 } else { busy };
+            wander = wander * 0.98 + dice.normal() * 0.02;
+            let is_odd = dice.even() < 0.002;
+            match measure {
+                Measure::Latency => {
+                    let usual = 40.0 * (1.0 + 0.6 * busy) * (0.15 * dice.normal() + wander).exp();
+                    if is_odd { usual * 8.0 } else { usual }
+                }
+                Measure::ErrorRate => {
+                    let usual = (0.005 + 0.003 * dice.normal()).max(0.0);
+                    if is_odd { 0.3 } else { usual }
+                }
+                Measure::Throughput => (20.0 + 200.0 * busy) * (0.1 * dice.normal() + wander).exp(),
+                Measure::QueueDepth => (busy * 3.0 + dice.normal()).max(0.0).floor(),
+            }
+        })
+        .collect()
+}
+
+const MEASURES: [Measure; 4] =
+    [Measure::Latency, Measure::ErrorRate, Measure::Throughput, Measure::QueueDepth];
+
+/// Readings at which an alarm begins.
+fn alarms(detector: &mut Detector, values: &[f64], from: usize) -> Vec<usize> {
+    let mut is_on = false;
+    let mut begun = Vec::new();
+    for (at, value) in values.iter().enumerate() {
+        let time = (from + at) as i64 * EACH_MS;
+        let judged = detector.take(time, *value).is_some_and(|judged| judged.anomalous);
+        if judged && !is_on {
+            begun.push(at);
+        }
+        is_on = judged;
+    }
+    begun
+}
+
+#[test]
+fn three_ordinary_weeks_raise_next_to_no_alarm() {
+    for measure in MEASURES {
+        for seed in [1, 2] {
+            let mut detector = Detector::new(measure);
+            let begun = alarms(&mut detector, &readings(measure, seed, 3), 0);
+            assert!(begun.len() <= 1, "{measure:?} {seed}: {begun:?}");
+        }
+    }
+}
+
+/// A detector that has seen two weeks, and the third.
+fn learnt(measure: Measure) -> (Detector, Vec<f64>) {
+    let mut all = readings(measure, 7, 3);
+    let third = all.split_off(2 * WEEK_READINGS);
+    let mut detector = Detector::new(measure);
+    alarms(&mut detector, &all, 0);
+    (detector, third)
+}
+
+#[test]
+fn what_is_out_of_the_ordinary_is_found_soon() {
+    let begin = DAY + DAY / 3;
+    // What happens, of what, and after how many readings it must have been found.
+    type Happens = fn(usize, f64) -> f64;
+    let cases: [(&str, Measure, Happens, usize); 6] = [
+        ("a spike of five minutes", Measure::Latency, |at, x| if at < 30 { x * 12.0 } else { x }, 6),
+        ("a step", Measure::Latency, |_, x| x * 6.0, 6),
+        ("a drop to nothing", Measure::Throughput, |_, _| 0.0, 6),
+        ("every fifth fails", Measure::ErrorRate, |_, x| x + 0.2, 6),
+        ("calls pile up", Measure::QueueDepth, |at, x| x + at as f64, 120),
+        (
+            "three percent more each hour",
+            Measure::Latency,
+            |at, x| x * 1.03_f64.powf(at as f64 / 360.0),
+            4 * DAY,
+        ),
+    ];
+    for (name, measure, happens, within) in cases {
+        let (mut detector, mut values) = learnt(measure);
+        for (at, value) in values.iter_mut().enumerate().skip(begin) {
+            *value = happens(at - begin, *value);
+        }
+        let begun = alarms(&mut detector, &values, 2 * WEEK_READINGS);
+        let found = begun.first().map(|at| at.checked_sub(begin));
+        assert!(found.flatten().is_some_and(|after| after <= within), "{name}: {begun:?} {begin}");
+    }
+}
+
+#[test]
+fn one_reading_alone_is_no_alarm_and_what_is_over_ends() {
+    let mut detector = Detector::new(Measure::Latency);
+    let mut values = vec![50.0; 400];
+    values[200] = 5000.0;
+    assert_eq!(alarms(&mut detector, &values, 0), [0; 0]);
+    assert_eq!(alarms(&mut detector, &[500.0; 10], 400), [2]);
+    let judged = detector.take(410 * EACH_MS, 500.0).unwrap();
+    assert!(judged.anomalous && judged.expected.1 < 110.0 && judged.expected.0 > 20.0, "{judged:?}");
+    assert!(judged.why().starts_with("500 is outside of 2"), "{}", judged.why());
+    for at in 0..ENDS_AFTER {
+        let judged = detector.take(i64::from(411 + at) * EACH_MS, 50.0).unwrap();
+        assert_eq!(judged.anomalous, at + 1 < ENDS_AFTER);
+    }
+}
+
+#[test]
+fn nothing_is_said_before_it_has_learnt_and_of_work_in_bursts() {
+    let mut detector = Detector::new(Measure::Latency);
+    for at in 0..i64::from(WARM_UP) {
+        assert_eq!(detector.take(at * EACH_MS, if at % 2 == 0 { 1.0 } else { 900.0 }), None);
+    }
+    assert_eq!(detector.take(i64::MAX / 2, f64::NAN), None);
+    let mut bursts = Detector::new(Measure::Throughput);
+    let values: Vec<_> = (0..5_000).map(|at| if at % 100 < 20 { 50.0 } else { 0.0 }).collect();
+    assert_eq!(alarms(&mut bursts, &values, 0), [0; 0]);
+}
+
+#[test]
+fn a_snapshot_goes_on_where_it_ended_and_there_is_a_limit() {
+    let reading = |at: usize| (TenantId::default(), format!("s{at}"), Measure::Latency);
+    let mut detectors = Detectors::default();
+    for at in 0..2 * HOUR_READINGS_MIN {
+        detectors.take(&reading(0), i64::from(at) * EACH_MS * 4, 50.0);
+    }
+    let mut again = Detectors::restore(&detectors.snapshot()).unwrap();
+    for at in 200..210 {
+        assert_eq!(
+            again.take(&reading(0), at * EACH_MS * 4, 900.0),
+            detectors.take(&reading(0), at * EACH_MS * 4, 900.0)
+        );
+    }
+    for at in 0..=DETECTORS_MAX {
+        detectors.take(&reading(at), 0, 1.0);
+    }
+    assert_eq!(detectors.0.len(), DETECTORS_MAX);
+    // What has not been heard of for weeks makes room.
+    detectors.take(&reading(DETECTORS_MAX + 1), FORGOTTEN_MS * 2, 1.0);
+    assert_eq!(detectors.0.len(), 1);
+}
