@@ -1,5 +1,6 @@
 //! Deleting what was told and registered, of one tenant or of all. The audit trail, keys and remembered lists stay, and so
-//! do the numbers: none of them is given again.
+//! do the numbers: none of them is given again. Alerts and their notices stay too: what was promised is sent, and nobody
+//! is told again of what holds still.
 
 use serde::Serialize;
 

@@ -14,6 +14,7 @@ mod events;
 mod keys;
 mod migrations;
 mod open;
+mod outbox;
 mod queue;
 mod registry;
 mod retention;
@@ -28,6 +29,10 @@ pub use checks::{Grain, Sum};
 pub use clear::Contents;
 pub use error::StoreError;
 pub use events::{Appended, EventFilter, EventRow, Kept, Key, PAGE_MAX};
+pub use outbox::{
+    NOTICE_BYTES_MAX, NOTICES_WAITING_MAX, NewNotice, NoticeCount, NoticeFilter, NoticeRow, NoticeState,
+    SNAPSHOT_BYTES_MAX,
+};
 pub use registry::{Noun, REGISTRATIONS_MAX, Registered, Registration};
 pub use schedules::Fired;
 pub use store::{Scope, Store};

@@ -152,6 +152,36 @@ pub(crate) const MIGRATIONS: &[&str] = &[
         fired INTEGER NOT NULL
     ) STRICT;
     ",
+    // What is told of alerts, and the state that it follows from. What waits is looked for by when it is due, and by the
+    // line that it stands in.
+    "
+    CREATE TABLE alerts (
+        one INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        document TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE notices (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        line TEXT NOT NULL,
+        document TEXT NOT NULL,
+        state TEXT NOT NULL,
+        decided INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        next INTEGER NOT NULL,
+        claimed INTEGER NOT NULL,
+        error TEXT,
+        ended INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX notices_key ON notices (key);
+    CREATE INDEX notices_tenant ON notices (tenant, seq);
+    CREATE INDEX notices_due ON notices (next, seq) WHERE state = 'waiting';
+    CREATE INDEX notices_line ON notices (tenant, channel, line, seq) WHERE state = 'waiting';
+    CREATE INDEX notices_over ON notices (seq) WHERE state <> 'waiting';
+    ",
 ];
 
 /// A step in the dialect of Postgres. Its numbers are given by the server and not taken from the rows, as in SQLite

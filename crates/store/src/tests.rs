@@ -460,4 +460,5 @@ fn an_open_store_is_shared_freely() {
 mod audit;
 mod checks;
 mod events;
+mod outbox;
 mod tasks;
