@@ -279,9 +279,8 @@ impl Store {
             scope.narrow(&mut filter);
             let grouped = "GROUP BY tenant, channel, state ORDER BY tenant, channel, state";
             filter.query(db, "SELECT tenant, channel, state, count(*) FROM notices", grouped, |row| {
-                let (tenant, channel, state) =
-                    (row.get(0)?, row.get(1)?, self::state(&row.get::<String>(2)?)?);
-                Ok(NoticeCount { tenant, channel, state, count: row.get(3)? })
+                let (tenant, channel, of) = (row.get(0)?, row.get(1)?, state(&row.get::<String>(2)?)?);
+                Ok(NoticeCount { tenant, channel, state: of, count: row.get(3)? })
             })
         })
         .await

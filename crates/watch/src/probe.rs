@@ -20,9 +20,11 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+pub(crate) use self::http::{Answer, Origin, Sending, without_user};
 use self::target::Plan;
+pub(crate) use self::target::headers;
 pub use self::target::{Fault, INTERVAL_MIN, Inside, SCHEMES, Target};
-use self::tls::Tls;
+pub(crate) use self::tls::{Tls, Trust};
 use crate::condition::Found;
 
 /// Checks under way at the same time. Each takes one open file and, where it reads, up to 1 MiB.
@@ -35,7 +37,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const TOLD_MAX: usize = 200;
 
 /// What went wrong, in words for people, without secrets.
-type Told<T> = Result<T, String>;
+pub(crate) type Told<T> = Result<T, String>;
 
 /// Makes checks. One is shared by all of them.
 pub struct Prober {
@@ -168,7 +170,7 @@ fn late(target: &Target, found: &Found) -> String {
 }
 
 /// A time, for people: `300 ms`, `5 s`.
-fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     match time.as_millis() {
         whole if whole >= 1000 && whole % 1000 == 0 => format!("{} s", whole / 1000),
         milliseconds => format!("{milliseconds} ms"),
@@ -176,7 +178,7 @@ fn span(time: Duration) -> String {
 }
 
 /// What another program says, cut and harmless.
-fn told_by(text: &str) -> String {
+pub(crate) fn told_by(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(TOLD_MAX).collect()
 }
 

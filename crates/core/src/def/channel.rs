@@ -145,7 +145,7 @@ impl ChannelKind {
     }
 }
 
-/// Words of one's own in place of the usual ones, in the language of Jinja. What they can name is in docs/alerts.md.
+/// Words of one's own in place of the usual ones, in the language of Jinja. What they can name is in docs/channels.md.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TemplateDef {

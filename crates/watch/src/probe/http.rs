@@ -1,19 +1,22 @@
 //! Checks over HTTP/1.1. Each has a connection of its own, so that connecting and the certificate are checked too.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONNECTION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::tcp::{self, Address, Host};
-use super::tls::{Expected, Spoken, Trust};
+use super::tls::{Expected, Spoken, Tls, Trust};
 use super::{Check, Told, beside};
 use crate::condition::Found;
 
@@ -41,9 +44,9 @@ pub(super) struct Plan {
 
 /// Where a request goes: two URLs of the same one are the same server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) address: Address,
-    pub(super) secure: bool,
+pub(crate) struct Origin {
+    pub(crate) address: Address,
+    pub(crate) secure: bool,
 }
 
 /// One request of a check; a redirect leads to the next.
@@ -61,7 +64,7 @@ struct Redirect {
 
 impl Origin {
     /// Of a URL that has a scheme and a host.
-    pub(super) fn of(url: &Uri) -> Option<Self> {
+    pub(crate) fn of(url: &Uri) -> Option<Self> {
         let secure = match url.scheme() {
             Some(scheme) if *scheme == Scheme::HTTP => false,
             Some(scheme) if *scheme == Scheme::HTTPS => true,
@@ -192,6 +195,83 @@ impl Plan {
         let location = response.headers().get(LOCATION)?.clone();
         Some(Redirect { location, keeps })
     }
+}
+
+/// What one request was answered.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// As much of the body as was wanted; less where it broke off.
+    pub(crate) body: Vec<u8>,
+}
+
+/// One request that is no check: it goes out once, over a connection of its own, and no redirect is followed.
+pub(crate) struct Sending<'a> {
+    pub(crate) tls: &'a Tls,
+    pub(crate) origin: &'a Origin,
+    pub(crate) trust: &'a Trust,
+    /// When the connection must be there.
+    pub(crate) deadline: Instant,
+    /// What is read of the answer's body, in bytes.
+    pub(crate) body_max: usize,
+}
+
+impl Sending<'_> {
+    /// Sends it.
+    pub(crate) async fn send(&self, mut request: Request<Full<Bytes>>) -> Told<Answer> {
+        *request.uri_mut() = path(request.uri());
+        request.headers_mut().entry(HOST).or_insert_with(|| self.origin.host());
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let mut found = Found::default();
+        let mut check = Check { tls: self.tls, deadline: self.deadline, reads: true, found: &mut found };
+        let stream = self.origin.address.connect(&mut check).await?;
+        if !self.origin.secure {
+            return self.over(stream, request).await;
+        }
+        let name = server_name(&self.origin.address.host)?;
+        let expected = Expected { trust: self.trust.clone(), name, spoken: Spoken::Http };
+        let stream = self.tls.handshake(stream, &expected, &mut found).await?;
+        self.over(stream, request).await
+    }
+
+    async fn over<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        request: Request<Full<Bytes>>,
+    ) -> Told<Answer> {
+        let mut builder = Builder::new();
+        builder.max_buf_size(HEAD_MAX);
+        let (mut sender, connection) =
+            builder.handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+        beside(connection, async {
+            let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+            let (head, mut rest) = response.into_parts();
+            let mut body = Vec::new();
+            while let Some(Ok(frame)) = rest.frame().await {
+                let Some(data) = frame.data_ref() else { continue };
+                let room = self.body_max - body.len();
+                body.extend_from_slice(&data[..data.len().min(room)]);
+                if data.len() >= room {
+                    break;
+                }
+            }
+            Ok(Answer { status: head.status, headers: head.headers, body })
+        })
+        .await
+    }
+}
+
+/// A URL without its user and password, and the header that these stand for.
+pub(crate) fn without_user(given: &Uri) -> Told<(Uri, Option<HeaderValue>)> {
+    let authority = given.authority().map_or("", |authority| authority.as_str());
+    let Some((user, host)) = authority.rsplit_once('@') else { return Ok((given.clone(), None)) };
+    let user: Vec<u8> = percent_decode_str(user).collect();
+    let mut basic = HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(user))).ok();
+    basic.iter_mut().for_each(|value| value.set_sensitive(true));
+    let mut parts = given.clone().into_parts();
+    parts.authority = host.parse().ok();
+    let url = Uri::from_parts(parts).map_err(|_| "it cannot be read".to_owned())?;
+    Ok((url, basic))
 }
 
 async fn read(mut body: Incoming, found: &mut Found) -> Told<()> {

@@ -1,17 +1,15 @@
 //! What a check asks, made once of a definition. All that can be wrong with one definition by itself is found here.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, TE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use percent_encoding::percent_decode_str;
 use puerto_core::def::ServiceDef;
-use puerto_core::{ServerName, TenantId};
+use puerto_core::{Secret, ServerName, TenantId};
 use rustls::pki_types;
 
 use super::tcp::{Address, Host};
@@ -54,6 +52,23 @@ pub struct Fault {
     pub why: String,
     /// How to mend it.
     pub help: String,
+}
+
+impl Fault {
+    /// Of all that a key holds.
+    pub(crate) fn of(key: &'static str, why: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { key, inside: Inside::Whole, at: None, why: why.into(), help: help.into() }
+    }
+
+    /// Of a member of what a key holds.
+    pub(crate) fn in_member(
+        key: &'static str,
+        member: &str,
+        why: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self { inside: Inside::Member(member.to_owned()), ..Self::of(key, why, help) }
+    }
 }
 
 /// What of a value is meant.
@@ -175,12 +190,11 @@ impl fmt::Display for Plan {
 
 impl Reading<'_> {
     fn fault(&mut self, key: &'static str, why: impl Into<String>, help: impl Into<String>) {
-        self.faults.push(Fault { key, inside: Inside::Whole, at: None, why: why.into(), help: help.into() });
+        self.faults.push(Fault::of(key, why, help));
     }
 
     fn fault_in(&mut self, key: &'static str, member: &str, why: impl Into<String>, help: impl Into<String>) {
-        let inside = Inside::Member(member.to_owned());
-        self.faults.push(Fault { key, inside, at: None, why: why.into(), help: help.into() });
+        self.faults.push(Fault::in_member(key, member, why, help));
     }
 
     fn times(&mut self) {
@@ -287,18 +301,9 @@ impl Reading<'_> {
             }
         };
         let mut headers = self.headers()?;
-        let authority = given.authority().map_or("", |authority| authority.as_str());
-        let mut url = given.clone();
-        if let Some((user, host)) = authority.rsplit_once('@') {
-            let user: Vec<u8> = percent_decode_str(user).collect();
-            let basic = format!("Basic {}", BASE64_STANDARD.encode(user));
-            if let Ok(mut value) = HeaderValue::from_str(&basic) {
-                value.set_sensitive(true);
-                headers.entry(AUTHORIZATION).or_insert(value);
-            }
-            let mut parts = given.clone().into_parts();
-            parts.authority = host.parse().ok();
-            url = self.take("url", help, Uri::from_parts(parts).map_err(|_| "it cannot be read".into()))?;
+        let (url, user) = self.take("url", help, over_http::without_user(&given))?;
+        if let Some(user) = user {
+            headers.entry(AUTHORIZATION).or_insert(user);
         }
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         // The connection serves this one check (RFC 9112, section 9.6).
@@ -334,30 +339,7 @@ impl Reading<'_> {
     }
 
     fn headers(&mut self) -> Option<HeaderMap> {
-        let mut headers = HeaderMap::new();
-        let before = self.faults.len();
-        for (name, value) in &self.def.headers {
-            let Ok(header) = name.parse::<HeaderName>() else {
-                let help = "write as in \"X-Api-Key\"";
-                self.fault_in("headers", name, format!("{name:?} is no name of a header"), help);
-                continue;
-            };
-            if OURS.contains(&header.as_str()) {
-                let why = format!("{name:?} is written by Puerto itself");
-                self.fault_in("headers", name, why, "leave it out");
-                continue;
-            }
-            let Ok(mut value) = HeaderValue::from_str(value.reveal()) else {
-                let why = format!("the value of {name:?} is none that a header can have");
-                self.fault_in("headers", name, why, "it must be one line");
-                continue;
-            };
-            value.set_sensitive(true);
-            headers.insert(header, value);
-        }
-        let agent = HeaderValue::from_static(concat!("puerto/", env!("CARGO_PKG_VERSION")));
-        headers.entry(USER_AGENT).or_insert(agent);
-        (self.faults.len() == before).then_some(headers)
+        headers(&self.def.headers, &mut self.faults)
     }
 
     fn expected(&mut self, host: &Host, spoken: Spoken) -> Option<Expected> {
@@ -396,6 +378,35 @@ impl Reading<'_> {
             }
         }
     }
+}
+
+/// The headers of a request, with the name of the one that asks; none where a fault was found.
+pub(crate) fn headers(given: &BTreeMap<String, Secret>, faults: &mut Vec<Fault>) -> Option<HeaderMap> {
+    let (mut headers, before) = (HeaderMap::new(), faults.len());
+    let mut fault = |name: &str, why, help| faults.push(Fault::in_member("headers", name, why, help));
+    for (name, value) in given {
+        let Ok(header) = name.parse::<HeaderName>() else {
+            fault(name, format!("{name:?} is no name of a header"), "write as in \"X-Api-Key\"");
+            continue;
+        };
+        if OURS.contains(&header.as_str()) {
+            fault(name, format!("{name:?} is written by Puerto itself"), "leave it out");
+            continue;
+        }
+        let Ok(mut value) = HeaderValue::from_str(value.reveal()) else {
+            fault(
+                name,
+                format!("the value of {name:?} is none that a header can have"),
+                "it must be one line",
+            );
+            continue;
+        };
+        value.set_sensitive(true);
+        headers.insert(header, value);
+    }
+    let agent = HeaderValue::from_static(concat!("puerto/", env!("CARGO_PKG_VERSION")));
+    headers.entry(USER_AGENT).or_insert(agent);
+    (faults.len() == before).then_some(headers)
 }
 
 fn known_schemes() -> String {

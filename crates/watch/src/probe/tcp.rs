@@ -13,16 +13,16 @@ use crate::condition::Found;
 
 /// A host: an address, or a name that has some.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Host {
+pub(crate) enum Host {
     Ip(IpAddr),
     Name(Arc<str>),
 }
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) host: Host,
-    pub(super) port: u16,
+pub(crate) struct Address {
+    pub(crate) host: Host,
+    pub(crate) port: u16,
 }
 
 impl Host {

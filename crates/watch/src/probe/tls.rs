@@ -29,7 +29,7 @@ const CA_FILE_MAX: u64 = 2 * 1024 * 1024;
 
 /// Which certificates a target may show.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// Those of the authorities that the system trusts.
     System,
     /// Those of the authorities in a file.
@@ -55,7 +55,7 @@ pub(super) enum Spoken {
 }
 
 /// What all checks over TLS share.
-pub(super) struct Tls {
+pub(crate) struct Tls {
     plain: TlsConnector,
     http: TlsConnector,
     grpc: TlsConnector,
@@ -74,7 +74,7 @@ struct Authorities {
 
 impl Tls {
     /// Reads the system's authorities.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
