@@ -19,7 +19,7 @@ pub mod template;
 mod tests;
 
 pub use book::{Acknowledgement, Silence, Stage};
-pub use channel::{Channel, Message, Request};
+pub use channel::{Channel, Letter, Message, Request};
 pub use group::NOTICE_ALERTS_MAX;
 pub use hold::Held;
 pub use judge::{SAMPLES_MAX, SERIES_MAX, STALE_MS, rules};

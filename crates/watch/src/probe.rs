@@ -17,14 +17,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::client::TlsStream;
 
 pub(crate) use self::http::{Answer, Origin, Sending, without_user};
 use self::target::Plan;
 pub(crate) use self::target::headers;
 pub use self::target::{Fault, INTERVAL_MIN, Inside, SCHEMES, Target};
-pub(crate) use self::tls::{Tls, Trust};
+pub(crate) use self::tcp::{Address, Host, words};
+use self::tls::Expected;
+pub(crate) use self::tls::{Spoken, Tls, Trust};
 use crate::condition::Found;
 
 /// Checks under way at the same time. Each takes one open file and, where it reads, up to 1 MiB.
@@ -120,6 +124,31 @@ impl Check<'_> {
             }
             Plan::Server(..) | Plan::Push => Err("nothing is asked over the network".into()),
         }
+    }
+}
+
+/// How somebody is reached for what is no check.
+pub(crate) struct Dial<'a> {
+    pub(crate) tls: &'a Tls,
+    pub(crate) address: &'a Address,
+    pub(crate) trust: &'a Trust,
+    /// When the connection must be there.
+    pub(crate) deadline: Instant,
+}
+
+impl Dial<'_> {
+    /// Makes a connection.
+    pub(crate) async fn connect(&self) -> Told<TcpStream> {
+        let mut found = Found::default();
+        let mut check = Check { tls: self.tls, deadline: self.deadline, reads: true, found: &mut found };
+        self.address.connect(&mut check).await
+    }
+
+    /// Makes a TLS handshake over it, and judges the certificate.
+    pub(crate) async fn secure(&self, stream: TcpStream, spoken: Spoken) -> Told<TlsStream<TcpStream>> {
+        let name = http::server_name(&self.address.host)?;
+        let expected = Expected { trust: self.trust.clone(), name, spoken };
+        self.tls.handshake(stream, &expected, &mut Found::default()).await
     }
 }
 

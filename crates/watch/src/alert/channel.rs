@@ -7,6 +7,7 @@ mod cut;
 mod discord;
 mod document;
 mod email;
+mod letter;
 mod ntfy;
 mod pagerduty;
 mod read;
@@ -27,7 +28,8 @@ use puerto_core::Secret;
 use puerto_core::def::{ChannelDef, ChannelKind, PriorityDef};
 use serde::Serialize;
 
-pub(super) use self::email::Mail;
+pub(super) use self::email::{Login, Mail};
+pub use self::letter::Letter;
 use self::template::Template;
 use self::webhook::Key;
 use self::words::Words;
@@ -79,8 +81,8 @@ impl fmt::Debug for Endpoint {
 pub enum Message {
     /// An HTTP request.
     Request(Request),
-    /// A mail, as it goes over the wire, with its server.
-    Mail(Box<lettre::Message>),
+    /// A mail.
+    Mail(Letter),
     /// A line of text, for standard output.
     Line(String),
 }
@@ -138,16 +140,13 @@ impl Channel {
     pub fn place(&self) -> String {
         match (&self.way, self.endpoint()) {
             (_, Some(endpoint)) => endpoint.origin.address.to_string(),
-            (Way::Email(mail), None) => mail.server(),
+            (Way::Email(mail), None) => mail.server.to_string(),
             _ => "standard output".into(),
         }
     }
 
     /// What is sent for a notice at a moment, in milliseconds since 1970.
-    ///
-    /// # Errors
-    /// Why nothing can be sent, which no later attempt changes.
-    pub fn message(&self, notice: &Notice, now_ms: i64) -> Result<Message, String> {
+    pub fn message(&self, notice: &Notice, now_ms: i64) -> Message {
         let words = || Words::of(notice, &self.template, now_ms);
         let request = match &self.way {
             Way::Webhook(to, key) => webhook::request(to, key.as_ref(), &words(), notice, now_ms),
@@ -158,12 +157,10 @@ impl Channel {
             Way::Teams(to) => to.post(&teams::body(&words(), notice)),
             Way::Ntfy(to, topic, priority) => to.post(&ntfy::body(&words(), notice, topic, *priority)),
             Way::Alertmanager(to) => to.post(&alertmanager::body(notice, now_ms)),
-            Way::Email(mail) => {
-                return mail.message(&words(), notice).map(|mail| Message::Mail(Box::new(mail)));
-            }
-            Way::Stdout => return Ok(Message::Line(document::Document::of(notice, &words()).to_line())),
+            Way::Email(mail) => return Message::Mail(mail.letter(&words(), notice)),
+            Way::Stdout => return Message::Line(document::Document::of(notice, &words()).to_line()),
         };
-        Ok(Message::Request(request))
+        Message::Request(request)
     }
 
     pub(super) fn mail(&self) -> Option<&Mail> {

@@ -58,10 +58,7 @@ impl Sender {
     /// Makes one attempt, which ends within the channel's time. Where it is dropped nobody knows whether the receiver has
     /// the notice.
     pub async fn send(&self, channel: &Channel, notice: &Notice) -> Outcome {
-        let message = match channel.message(notice, now_ms()) {
-            Ok(message) => message,
-            Err(why) => return Outcome::Refused { why },
-        };
+        let message = channel.message(notice, now_ms());
         match timeout(channel.timeout(), self.deliver(channel, message)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Retry {
@@ -76,7 +73,9 @@ impl Sender {
             (Message::Request(request), Some((origin, trust)), _) => {
                 Box::pin(http::deliver(&self.tls, channel, origin, trust, request)).await
             }
-            (Message::Mail(message), _, Some(mail)) => Box::pin(smtp::deliver(mail, channel, *message)).await,
+            (Message::Mail(letter), _, Some(mail)) => {
+                Box::pin(smtp::deliver(&self.tls, mail, channel, &letter)).await
+            }
             (Message::Line(line), ..) => print(line).await,
             _ => Outcome::Refused { why: "the channel has no place to send this to".into() },
         }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::tcp::{self, Address, Host};
 use super::tls::{Expected, Spoken, Tls, Trust};
-use super::{Check, Told, beside};
+use super::{Check, Dial, Told, beside};
 use crate::condition::Found;
 
 /// What is read of a body, in bytes; conditions see this much, and the rest is left.
@@ -222,15 +222,13 @@ impl Sending<'_> {
         *request.uri_mut() = path(request.uri());
         request.headers_mut().entry(HOST).or_insert_with(|| self.origin.host());
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        let mut found = Found::default();
-        let mut check = Check { tls: self.tls, deadline: self.deadline, reads: true, found: &mut found };
-        let stream = self.origin.address.connect(&mut check).await?;
-        if !self.origin.secure {
+        let Origin { address, secure } = self.origin;
+        let dial = Dial { tls: self.tls, address, trust: self.trust, deadline: self.deadline };
+        let stream = dial.connect().await?;
+        if !secure {
             return self.over(stream, request).await;
         }
-        let name = server_name(&self.origin.address.host)?;
-        let expected = Expected { trust: self.trust.clone(), name, spoken: Spoken::Http };
-        let stream = self.tls.handshake(stream, &expected, &mut found).await?;
+        let stream = dial.secure(stream, Spoken::Http).await?;
         self.over(stream, request).await
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Address {
 
 impl Host {
     /// Of a text as it stands in a URL, where an IPv6 address has brackets.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Some(Host::Ip(ip));
@@ -106,7 +106,7 @@ impl fmt::Display for Address {
 }
 
 /// What the system says, without its number.
-pub(super) fn words(error: &io::Error) -> String {
+pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     lower(text.split(" (os error").next().unwrap_or(&text))
 }

@@ -48,7 +48,7 @@ pub(super) struct Expected {
 
 /// What is spoken over TLS, as the handshake says it (ALPN).
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Spoken {
+pub(crate) enum Spoken {
     Nothing,
     Http,
     Grpc,

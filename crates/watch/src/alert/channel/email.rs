@@ -3,17 +3,16 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp::authentication::Credentials;
+use puerto_core::Secret;
 use puerto_core::def::SmtpTls;
 use ring::digest::{SHA256, digest as hash};
 
-use super::cut::{Room, Unit, html};
+use super::cut::{Room, Unit, html, plain};
+use super::letter::{Letter, Mailbox, Parts};
 use super::slack::color;
 use super::words::Words;
 use crate::alert::Notice;
-use crate::probe::Trust;
+use crate::probe::{Address, Trust};
 
 /// Characters of a subject; mail programs show some 80.
 const SUBJECT_LEN_MAX: usize = 200;
@@ -22,56 +21,46 @@ const MAIL_TEXT_MAX: usize = 128 * 1024;
 
 /// Who gets mail, from whom, by which server.
 pub(in crate::alert) struct Mail {
-    pub(in crate::alert) host: String,
-    pub(in crate::alert) port: u16,
+    pub(in crate::alert) server: Address,
     pub(in crate::alert) tls: SmtpTls,
     pub(in crate::alert) trust: Trust,
-    pub(in crate::alert) credentials: Option<Credentials>,
+    pub(in crate::alert) login: Option<Login>,
     pub(super) from: Mailbox,
     pub(super) to: Vec<Mailbox>,
 }
 
+/// Whose mail it is for the server.
+pub(in crate::alert) struct Login {
+    pub(in crate::alert) user: Secret,
+    pub(in crate::alert) password: Secret,
+}
+
 impl fmt::Debug for Mail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.server())
+        self.server.fmt(f)
     }
 }
 
 impl Mail {
-    /// The server, with its port.
-    pub(super) fn server(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-
-    /// The mail of a notice.
-    pub(super) fn message(&self, words: &Words, notice: &Notice) -> Result<lettre::Message, String> {
-        let subject = Room { limit: SUBJECT_LEN_MAX, unit: Unit::Utf16, escape: super::cut::plain };
-        let domain = self.from.email.domain();
-        let id = |of: &str| format!("<{}@{domain}>", digest(of));
-        // No mail has this id: programs take those that answer to one mail for a thread, whether they have it or not.
-        let thread = id(&format!("{}/{}", notice.tenant, notice.group));
-        let mut builder = lettre::Message::builder()
-            .from(self.from.clone())
-            .subject(subject.line(&words.title))
-            .message_id(Some(id(&notice.key)))
-            .in_reply_to(thread.clone())
-            .references(thread)
-            .raw_header(HeaderValue::new(
-                HeaderName::new_from_ascii_str("Auto-Submitted"),
-                "auto-generated".into(),
-            ))
-            .date(
-                std::time::UNIX_EPOCH + std::time::Duration::from_millis(notice.at_ms.max(0).cast_unsigned()),
-            );
-        for to in &self.to {
-            builder = builder.to(to.clone());
-        }
-        let text = Room { limit: MAIL_TEXT_MAX, unit: Unit::Bytes, escape: super::cut::plain };
-        let body = MultiPart::alternative().boundary(format!("puerto-{}", digest(&notice.key))).build();
-        let body = body
-            .singlepart(lettre::message::SinglePart::plain(text.blocks(&words.blocks, words.unsaid)))
-            .singlepart(lettre::message::SinglePart::html(page(words, notice)));
-        builder.multipart(body).map_err(|error| format!("no mail can be made of it: {error}"))
+    /// The letter for a notice.
+    pub(super) fn letter(&self, words: &Words, notice: &Notice) -> Letter {
+        let subject = Room { limit: SUBJECT_LEN_MAX, unit: Unit::Utf16, escape: plain }.line(&words.title);
+        let text = Room { limit: MAIL_TEXT_MAX, unit: Unit::Bytes, escape: plain };
+        let domain = self.from.domain();
+        let id = |of: &str| format!("{}@{domain}", digest(of));
+        let parts = Parts {
+            from: &self.from,
+            to: &self.to,
+            subject: &subject,
+            id: id(&notice.key),
+            // No letter has this id: programs take those that answer to one for a thread, whether they have it or not.
+            thread: id(&format!("{}/{}", notice.tenant, notice.group)),
+            at_ms: notice.at_ms,
+            boundary: format!("puerto-{}", digest(&notice.key)),
+            plain: text.blocks(&words.blocks, words.unsaid),
+            html: page(words, notice),
+        };
+        parts.letter()
     }
 }
 

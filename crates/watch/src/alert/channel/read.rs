@@ -3,16 +3,15 @@
 use http::header::AUTHORIZATION;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
-use lettre::message::Mailbox;
-use lettre::transport::smtp::authentication::Credentials;
 use puerto_core::Secret;
 use puerto_core::def::{ChannelDef, ChannelKind, SmtpTls};
 
-use super::email::Mail;
+use super::email::{Login, Mail};
+use super::letter::Mailbox;
 use super::template::Template;
 use super::webhook::Key;
 use super::{Endpoint, Way};
-use crate::probe::{Fault, Inside, Origin, Trust, headers, without_user};
+use crate::probe::{Address, Fault, Host, Inside, Origin, Trust, headers, without_user};
 
 use ChannelKind::{Alertmanager, Discord, Email, Ntfy, PagerDuty, Slack, Stdout, Teams, Telegram, Webhook};
 
@@ -195,16 +194,17 @@ impl Reading<'_> {
     fn mail(&mut self) -> Option<Mail> {
         let def = self.def;
         let help = "write as in \"Puerto <puerto@example.com>\"";
-        let from = self.text("from", def.from.as_deref(), help).and_then(|from| match mailbox(&from) {
-            Ok(from) => Some(from),
-            Err(why) => {
-                self.fault("from", why, help);
-                None
-            }
-        });
+        let from =
+            self.text("from", def.from.as_deref(), help).and_then(|from| match Mailbox::parse(&from) {
+                Ok(from) => Some(from),
+                Err(why) => {
+                    self.fault("from", why, help);
+                    None
+                }
+            });
         let mut to = Vec::with_capacity(def.to.len());
         for (at, given) in def.to.iter().enumerate() {
-            match mailbox(given) {
+            match Mailbox::parse(given) {
                 Ok(one) => to.push(one),
                 Err(why) => {
                     let help = "write as in \"anna@example.com\"".into();
@@ -221,10 +221,8 @@ impl Reading<'_> {
             self.fault("smtp", "it lacks the key \"smtp\"", help);
             return None;
         };
-        let credentials = match (&smtp.user, &smtp.password) {
-            (Some(user), Some(password)) => {
-                Some(Credentials::new(user.reveal().to_owned(), password.reveal().to_owned()))
-            }
+        let login = match (&smtp.user, &smtp.password) {
+            (Some(user), Some(password)) => Some(Login { user: user.clone(), password: password.clone() }),
             (None, None) => None,
             (user, _) => {
                 let (lacks, has) = if user.is_some() { ("password", "user") } else { ("user", "password") };
@@ -234,27 +232,19 @@ impl Reading<'_> {
             }
         };
         let host = smtp.host.trim();
-        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
-        if host.is_empty() || host.len() > 253 || !host.chars().all(is_host) {
+        let parsed = Host::parse(host);
+        if parsed.is_none() {
             let help = "write as in \"mail.example.com\"";
             self.faults.push(Fault::in_member("smtp", "host", "it is no name of a host", help));
         }
         let remote = !matches!(host, "localhost" | "127.0.0.1" | "::1");
-        if credentials.is_some() && smtp.tls == SmtpTls::None && remote {
+        if login.is_some() && smtp.tls == SmtpTls::None && remote {
             let why = "the password would be sent so that everybody on the way can read it";
             let help = "use \"starttls\" or \"tls\"; without TLS a password goes to this machine only";
             self.faults.push(Fault::in_member("smtp", "tls", why, help));
         }
-        let trust = self.trust();
-        Some(Mail {
-            host: host.into(),
-            port: smtp.port(),
-            tls: smtp.tls,
-            trust,
-            credentials,
-            from: from?,
-            to,
-        })
+        let server = Address { host: parsed?, port: smtp.port() };
+        Some(Mail { server, tls: smtp.tls, trust: self.trust(), login, from: from?, to })
     }
 }
 
@@ -273,16 +263,4 @@ fn endpoint(given: &str, path: &str) -> Result<(Uri, Origin, Option<HeaderValue>
         url = Uri::from_parts(parts).map_err(|_| unread())?;
     }
     Ok((url, origin, user))
-}
-
-fn mailbox(given: &str) -> Result<Mailbox, String> {
-    if given.chars().any(char::is_control) {
-        return Err("there is a control character in it".into());
-    }
-    if !given.is_ascii() && given.rsplit('<').next().is_some_and(|address| !address.is_ascii()) {
-        return Err(
-            "an address has ASCII letters only; write its domain as in \"xn--bcher-kva.example\"".into()
-        );
-    }
-    given.parse().map_err(|_| format!("{given:?} is no address of mail"))
 }

@@ -171,8 +171,9 @@ fn mail(server: &MailServer, smtp: Value, more: Value) -> Value {
         "type": "email", "from": "Puerto <puerto@example.com>", "to": ["anna@example.com", "bob@example.com"],
         "smtp": { "host": "127.0.0.1", "port": server.port() },
     });
-    channel["smtp"].as_object_mut().unwrap().extend(smtp.as_object().unwrap().clone());
-    channel.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let (Value::Object(smtp), Value::Object(more)) = (smtp, more) else { panic!("objects") };
+    channel["smtp"].as_object_mut().unwrap().extend(smtp);
+    channel.as_object_mut().unwrap().extend(more);
     channel
 }
 
