@@ -70,9 +70,9 @@ pub struct HubDef {
     /// Watched services.
     #[serde(default)]
     pub services: Vec<ServiceDef>,
-    /// Alerts: not available in this version, must be empty.
+    /// Who hears of what is wrong, and when.
     #[serde(default)]
-    pub alerts: BTreeMap<String, Reserved>,
+    pub alerts: AlertsDef,
     /// Models: not available in this version, must be empty.
     #[serde(default)]
     pub models: BTreeMap<String, Reserved>,

@@ -345,6 +345,12 @@ pub(crate) enum Command {
     Checks(Checks),
     /// Show what happened, and what happens from now on
     Events(Events),
+    /// Show what is wrong and who was told; acknowledge, silence, try out
+    Alerts {
+        /// What to do.
+        #[command(subcommand)]
+        command: Alerts,
+    },
     /// Show who did what, and check that the record of it is whole
     Audit {
         /// What to do.
@@ -399,6 +405,102 @@ pub(crate) struct Checks {
     /// Check those first that were not checked within the last ten seconds
     #[arg(long)]
     pub(crate) now: bool,
+}
+
+/// `puerto alerts`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Alerts {
+    /// Show what is wrong, and why nobody is told
+    List {
+        /// Tenant to look in; all by default
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+    /// Say that you work on an alert: no more reminders until it is over
+    Ack {
+        /// Its id
+        id: String,
+        /// What you do about it
+        #[arg(long, short)]
+        reason: String,
+        /// Your name
+        #[arg(long)]
+        who: Option<String>,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+    /// Tell nobody of some alerts for a time
+    Silence(SilenceArgs),
+    /// Send a notice to a channel, to see whether it arrives
+    Test {
+        /// The channel, as alerts.channels names it
+        channel: String,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+    /// Show what was told, what waits, and what was given up
+    Sent {
+        /// Only what is waiting, sent or dead
+        #[arg(long)]
+        state: Option<String>,
+        /// Send this one again, which was given up
+        #[arg(long, value_name = "KEY")]
+        again: Option<String>,
+        /// How many at most
+        #[arg(long, short = 'n', default_value_t = 20)]
+        lines: u32,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+    /// Play a history back under the configuration: who would have been told when, and what was kept back
+    Simulate {
+        /// The history: one JSON object in a line
+        file: PathBuf,
+        /// Which configuration.
+        #[command(flatten)]
+        config: ConfigArg,
+        /// Time to go on for after the last line
+        #[arg(long, default_value = "1h")]
+        after: String,
+        /// Print JSON, one object in a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `puerto alerts silence`.
+#[derive(Debug, Args)]
+pub(crate) struct SilenceArgs {
+    /// Labels, as in service=web-* or 'severity=warning|info'
+    #[arg(value_name = "LABEL=VALUE")]
+    pub(crate) labels: Vec<String>,
+    /// How long, as in 2h
+    #[arg(long = "for", value_name = "TIME", default_value = "1h")]
+    pub(crate) lasts: String,
+    /// Why
+    #[arg(long, short, required_unless_present_any = ["end", "list"])]
+    pub(crate) reason: Option<String>,
+    /// Your name
+    #[arg(long)]
+    pub(crate) who: Option<String>,
+    /// Tenant whose alerts are meant
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// End this silence
+    #[arg(long, value_name = "ID", conflicts_with = "labels")]
+    pub(crate) end: Option<String>,
+    /// Show what is silenced
+    #[arg(long, conflicts_with_all = ["labels", "end"])]
+    pub(crate) list: bool,
+    /// Which hub.
+    #[command(flatten)]
+    pub(crate) hub: HubArg,
 }
 
 /// `puerto audit`.

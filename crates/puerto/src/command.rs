@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod add;
+pub(crate) mod alerts;
 pub(crate) mod ask;
 pub(crate) mod audit;
 pub(crate) mod check;

@@ -21,6 +21,7 @@ use puerto_store::{Scope, Store};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::alerts::Alerts;
 use crate::audit::Seal;
 use crate::feed::{self, Feed};
 use crate::files;
@@ -76,6 +77,8 @@ pub(crate) struct Works {
     pub(crate) seal: Arc<Seal>,
     /// Services, and how they are.
     pub(crate) watch: Arc<Watch>,
+    /// What is wrong, and who is told of it.
+    pub(crate) alerts: Arc<Alerts>,
     /// Where parts of it tell what they notice.
     pub(crate) feed: Feed,
     /// Task lists that run in the background.
@@ -145,12 +148,13 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
     going.spawn(feed::watch_servers(hub.clone(), feed.clone()));
     let seal = Seal::new(store.clone(), &def.audit).await?;
     going.spawn(seal.clone().keep());
-    let watch = Watch::new(hub.clone(), store.clone(), feed.clone(), def)?;
+    let alerts = Alerts::new(&def.alerts, store.clone(), feed.clone(), metrics.clone()).await?;
+    let watch = Watch::new(hub.clone(), store.clone(), feed.clone(), alerts.clone(), def)?;
     going.spawn(watch.checks.clone().run());
     going.spawn(watch.clone().keep());
     going.spawn(trim(store.clone(), def.store.retention.clone()));
     let tasks = Tasks::new(hub.clone(), store.clone(), feed.clone(), def.tasks.clone())?;
-    Ok(Works { hub, metrics, store, seal, watch, feed, tasks, reader, keeping, sending, going })
+    Ok(Works { hub, metrics, store, seal, watch, alerts, feed, tasks, reader, keeping, sending, going })
 }
 
 async fn tick() {
@@ -181,7 +185,7 @@ impl Works {
         self.going.shutdown().await;
         self.watch.flush().await;
         self.hub.stop().await;
-        drop((self.hub, self.watch, self.feed, self.tasks));
+        drop((self.hub, self.watch, self.alerts, self.feed, self.tasks));
         let _ = tokio::time::timeout(Duration::from_secs(2), self.keeping).await;
         // The reader ends when the last sender is gone; a connection that outlived the drain limit may hold one.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.reader).await;
@@ -317,9 +321,10 @@ fn gone(cause: tokio::task::JoinError) -> Error {
 
 /// A configuration with one tenant and one server, for a built-in server on its own.
 pub(crate) fn single(name: &str, server: ServerDef) -> HubDef {
-    let mut def: HubDef =
-        serde_json::from_str(r#"{"tenants":{"default":{}},"store":{"url":"sqlite::memory:"}}"#)
-            .expect("a constant configuration is valid");
+    let mut def: HubDef = serde_json::from_str(
+        r#"{"tenants":{"default":{}},"store":{"url":"sqlite::memory:"},"alerts":{"builtin":false}}"#,
+    )
+    .expect("a constant configuration is valid");
     if let (Some(tenant), Ok(name)) = (def.tenants.get_mut(&TenantId::default()), ServerName::new(name)) {
         tenant.servers.insert(name, server);
     }

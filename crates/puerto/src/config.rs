@@ -5,6 +5,7 @@
 //! file, the defaults in `HubDef`. Relative paths in it start at the working directory. Nothing else in
 //! the workspace reads the environment.
 
+mod alerts;
 mod check;
 mod expand;
 #[cfg(any(test, fuzzing))]

@@ -1,6 +1,7 @@
 //! The listener: one address for MCP, REST and metrics. MCP goes to its door at once; everything else
 //! passes through axum's router.
 
+pub(crate) mod alerts;
 mod apps;
 pub(crate) mod audit;
 mod body;
@@ -48,6 +49,7 @@ pub(crate) use apps::{AppView, Apps, AppsView, GatewayView};
 use entrance::{Door, Entrance};
 use guard::Guard;
 use line::{Line, Lines, Patience, ROUND};
+pub(crate) use metrics::readings;
 use problem::Refused;
 use steady::Steady;
 

@@ -1,6 +1,7 @@
 //! Everything that the command line can do. A library, so that the binary is one call and what reads foreign
 //! text can be fuzzed; nothing else depends on it.
 
+mod alerts;
 mod audit;
 mod cli;
 mod command;
@@ -74,6 +75,7 @@ async fn dispatch(command: Command) -> ExitCode {
         Command::Logs { server, hub, tenant, lines } => {
             command::ask::logs(&hub, &tenant, server.as_deref(), lines).await
         }
+        Command::Alerts { command } => command::alerts::run(&command).await,
         Command::Audit { command } => command::audit::run(&command).await,
         Command::Checks(args) => command::checks::run(&args).await,
         Command::Events(args) => command::events::run(&args).await,

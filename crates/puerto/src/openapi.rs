@@ -5,6 +5,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::http::alerts::{Alerts, Notifications, OneAlert, SilenceView, Silences, Taken, Tried};
 use crate::http::audit::{Audit, Proof, Verified};
 use crate::http::context::{Cleared, Context, RegistrationView};
 use crate::http::events::{EventView, Events};
@@ -56,7 +57,9 @@ pub(crate) fn document() -> String {
         if !parameters.is_empty() {
             operation["parameters"] = parameters.into();
         }
-        let has_body = ["tool.call", "context.clear"].iter().any(|name| route.operation.starts_with(name));
+        let has_body = ["tool.call", "context.clear", "alert.acknowledge", "alert.receive", "channel.test"]
+            .iter()
+            .any(|name| route.operation.starts_with(name));
         if has_body || route.operation.ends_with(".create") {
             operation["requestBody"] =
                 json!({"content": {"application/json": {"schema": {"type": "object"}}}});
@@ -100,7 +103,19 @@ fn queries(operation: &str) -> Vec<Value> {
         | "context.clear"
         | "task.create"
         | "task.read"
-        | "task.cancel" => &[("tenant", "string")],
+        | "task.cancel"
+        | "alert.list"
+        | "alert.receive"
+        | "silence.list"
+        | "silence.create"
+        | "channel.test" => &[("tenant", "string")],
+        "notification.list" => &[
+            ("tenant", "string"),
+            ("state", "string"),
+            ("channel", "string"),
+            ("before", "integer"),
+            ("limit", "integer"),
+        ],
         "task.list" => {
             &[("tenant", "string"), ("status", "string"), ("before", "integer"), ("limit", "integer")]
         }
@@ -188,6 +203,16 @@ fn routes(generator: &mut SchemaGenerator) -> Vec<Route> {
         post "/tasks" "task.create" TaskView, "Run a list in the background: {name, priority, tasks}";
         get "/tasks/{id}" "task.read" TaskDetail, "One task, and what became of its items";
         post "/tasks/{id}/cancel" "task.cancel" TaskView, "Cancel a task that waits or runs";
+        get "/alerts" "alert.list" Alerts, "What is wrong, the worst first, and why nobody is told";
+        get "/alerts/{id}" "alert.read" OneAlert, "One alert, and why nobody is told of it";
+        post "/alerts/{id}/ack" "alert.acknowledge" OneAlert, "Say that somebody works on an alert: {reason}";
+        get "/alerts/silences" "silence.list" Silences, "What nobody is told of for a time";
+        post "/alerts/silences" "silence.create" SilenceView, "Tell nobody of some alerts for a time: {match, for, reason}";
+        delete "/alerts/silences/{id}" "silence.end" SilenceView, "End a silence before its time";
+        post "/alerts/test" "channel.test" Tried, "Send a notice to a channel to try it out: {channel}";
+        get "/alerts/notifications" "notification.list" Notifications, "What was told, waits, or was given up, newest first";
+        post "/alerts/notifications/{key}/retry" "notification.retry" Done, "Send again what was given up";
+        post "/api/v2/alerts" "alert.receive" Taken, "Take in alerts of others, as Alertmanager does";
         post "/api/reload" "configuration.reload" Changes, "Take over the changed configuration file";
         get "/metrics" "metrics.read" Numbers, "How it goes, in a few numbers";
         get "/metrics/prometheus" "metrics.scrape" String, "Every metric, as OpenMetrics where that is asked for, else as Prometheus text";

@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::Alerts;
 use crate::compose::{Works, reach_of};
 use crate::config;
 use crate::feed::Feed;
@@ -39,6 +40,8 @@ pub(crate) struct Changes {
     reshaped: Vec<String>,
     /// Whether what is watched is different.
     services: bool,
+    /// Whether it is different who hears of what.
+    alerts: bool,
     /// Sections that are different and count at the next start only.
     next_start: Vec<&'static str>,
 }
@@ -65,6 +68,7 @@ impl Changes {
             unchanged,
             reshaped,
             services: before.services != now.services,
+            alerts: before.alerts != now.alerts,
             next_start,
         }
     }
@@ -78,6 +82,7 @@ impl Changes {
 pub(crate) struct Reload {
     hub: Arc<Hub>,
     watch: Arc<Watch>,
+    alerts: Arc<Alerts>,
     feed: Feed,
     file: PathBuf,
     port: Option<u16>,
@@ -99,8 +104,17 @@ impl Reload {
     /// For a hub that was started from a file, with the port that the command line gave.
     pub(crate) fn new(works: &Works, file: PathBuf, port: Option<u16>, def: HubDef) -> Arc<Self> {
         let (hub, watch, feed) = (works.hub.clone(), works.watch.clone(), works.feed.clone());
+        let alerts = works.alerts.clone();
         let stamp = stamp(&file);
-        Arc::new(Self { hub, watch, feed, file, port, state: Mutex::new(State { def, fault: None, stamp }) })
+        Arc::new(Self {
+            hub,
+            watch,
+            alerts,
+            feed,
+            file,
+            port,
+            state: Mutex::new(State { def, fault: None, stamp }),
+        })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -148,6 +162,7 @@ impl Reload {
                 return Err(error);
             }
         };
+        self.alerts.adopt(&def.alerts)?;
         let plan = self.hub.adopt(def.tenants.clone(), &reach_of(&def));
         self.watch.adopt(&def.services, &def.watch);
         let changes = Changes::new(plan, &state.def, &def);

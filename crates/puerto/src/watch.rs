@@ -13,6 +13,7 @@ use puerto_watch::check::{Checks, Key, Report, Servers, shown_url};
 use puerto_watch::health::State;
 use serde_json::json;
 
+use crate::alerts::Alerts;
 use crate::feed::Feed;
 
 /// How often sums of checks are written. A kill takes those of this time.
@@ -38,12 +39,19 @@ pub(crate) type Uptime = [Option<f64>; UPTIMES.len()];
 
 impl Watch {
     /// For a hub, with what its configuration says.
-    pub(crate) fn new(hub: Arc<Hub>, store: Store, feed: Feed, def: &HubDef) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        store: Store,
+        feed: Feed,
+        alerts: Arc<Alerts>,
+        def: &HubDef,
+    ) -> Result<Arc<Self>> {
         let sums = Arc::<Mutex<BTreeMap<Key, Sum>>>::default();
         let to = sums.clone();
         let tell = move |report: Report<'_>| {
             count(&to, &report);
             tell(&feed, &report);
+            alerts.hear(&report);
         };
         let of = hub.clone();
         let servers: Servers = Arc::new(move |tenant, server| how_is(&of, tenant, server));

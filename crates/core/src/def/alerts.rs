@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Span, WindowDef, yes};
+use super::{ChannelDef, Span, WindowDef, yes};
 use crate::event::Severity;
 use crate::id::TenantId;
 
@@ -25,6 +25,8 @@ pub struct AlertsDef {
     pub builtin: bool,
     /// What somebody hears of.
     pub rules: Vec<RuleDef>,
+    /// Ways to tell somebody, by name. `stdout` is always there.
+    pub channels: BTreeMap<String, ChannelDef>,
     /// Who hears of it, and when.
     pub route: RouteDef,
     /// What is not told while something else holds.
@@ -42,6 +44,7 @@ impl Default for AlertsDef {
         Self {
             builtin: true,
             rules: Vec::new(),
+            channels: BTreeMap::new(),
             route: RouteDef::default(),
             inhibit: Vec::new(),
             mutes: BTreeMap::new(),
@@ -275,7 +278,6 @@ pub struct RouteDef {
     #[serde(rename = "continue")]
     pub goes_on: bool,
     /// More special ones.
-    #[schemars(length(max = 100))]
     pub routes: Vec<RouteDef>,
 }
 

@@ -34,6 +34,11 @@ impl Client {
         self.ask(Method::POST, path, body.into()).await
     }
 
+    /// Has something ended.
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
+        self.ask(Method::DELETE, path, Bytes::new()).await
+    }
+
     /// Hands over each message of a stream of events, until it ends.
     pub(crate) async fn follow(&self, path: &str, mut heard: impl FnMut(Value)) -> Result<()> {
         let response = self.send(Method::GET, path, Bytes::new()).await?;

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{failed, start_logging};
+use crate::alerts::Readers;
 use crate::cli::ConfigArg;
 use crate::compose::{self, Works};
 use crate::config::Origin;
@@ -91,6 +92,8 @@ pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant, reload: Option<A
     // Only a hub that listens runs what waits: commands that end soon leave it alone.
     works.hub.spawn(works.tasks.clone().work());
     works.hub.spawn(works.tasks.clone().keep_time());
+    let readers = Readers { hub: hub.clone(), watch: works.watch.clone(), seal: works.seal.clone() };
+    works.hub.spawn(works.alerts.clone().run(readers));
     let api = Api {
         hub,
         metrics,
@@ -101,6 +104,7 @@ pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant, reload: Option<A
         bounds: Arc::default(),
         seal: works.seal.clone(),
         watch: works.watch.clone(),
+        alerts: works.alerts.clone(),
         feed: works.feed.clone(),
         tasks: works.tasks.clone(),
     };

@@ -10,7 +10,7 @@ use puerto_store::Store;
 
 use super::json::{Member, Node, Span, Value};
 use super::problem::{Path, Problem, Report};
-use super::{known, schedules, server, service, shape};
+use super::{alerts, known, schedules, server, service, shape};
 
 /// Judges a whole configuration.
 pub(crate) fn check(root: &Node, report: &mut Report<'_>) {
@@ -39,6 +39,7 @@ pub(crate) fn check(root: &Node, report: &mut Report<'_>) {
         store(url, &Path::Key(&Path::Key(&path, "store"), "url"), report);
     }
     service::check(root, report);
+    alerts::check(root, report);
 }
 
 fn tenants(tenants: &Node, path: &Path<'_>, report: &mut Report<'_>) {

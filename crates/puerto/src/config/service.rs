@@ -107,7 +107,7 @@ fn one(service: &Node, root: &Node, path: &Path<'_>, report: &mut Report<'_>) {
         server(service, root, path, report);
     }
     for (at, node) in service.get("maintenance").map(Node::items).unwrap_or_default().iter().enumerate() {
-        maintenance(node, &Path::Item(&Path::Key(path, "maintenance"), at), report);
+        window(node, &Path::Item(&Path::Key(path, "maintenance"), at), report);
     }
     for (at, node) in service.get("objectives").map(Node::items).unwrap_or_default().iter().enumerate() {
         objective(node, &Path::Item(&Path::Key(path, "objectives"), at), report);
@@ -137,7 +137,7 @@ fn readable(service: &Node) -> (ServiceDef, Vec<&str>) {
 }
 
 /// Points at what is wrong.
-fn fault(service: &Node, fault: Fault, path: &Path<'_>, report: &mut Report<'_>) {
+pub(super) fn fault(service: &Node, fault: Fault, path: &Path<'_>, report: &mut Report<'_>) {
     let path = Path::Key(path, fault.key);
     let Some(whole) = service.member(fault.key) else {
         let span = Span { start: service.span.start, end: service.span.start + 1 };
@@ -173,7 +173,8 @@ fn place(node: &Node, at: Option<usize>, report: &Report<'_>) -> Span {
     }
 }
 
-fn tenant(service: &Node, root: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+/// The tenant that it names must be there.
+pub(super) fn tenant(service: &Node, root: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     let Some(tenants) = root.get("tenants").filter(|tenants| matches!(tenants.value, Value::Object(_)))
     else {
         return;
@@ -229,7 +230,8 @@ fn server(service: &Node, root: &Node, path: &Path<'_>, report: &mut Report<'_>)
     report.add(url.span, &Path::Key(path, "url"), problem);
 }
 
-fn time(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+/// Whether it is a length of time.
+pub(super) fn time(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     let read = match &node.value {
         // Of what is below zero the schema tells.
         Value::Number(number) if number.as_i64().is_some_and(i64::is_negative) => return,
@@ -242,7 +244,8 @@ fn time(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn maintenance(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+/// Whether it is a window of time.
+pub(super) fn window(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     let is_given = |key: &&str| node.get(key).is_some_and(|node| !node.is_empty());
     let again: Vec<_> = ["days", "start", "duration", "zone"].into_iter().filter(is_given).collect();
     let once: Vec<_> = ["from", "until"].into_iter().filter(is_given).collect();

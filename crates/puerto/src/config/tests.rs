@@ -80,7 +80,7 @@ fn the_validator_knows_every_keyword_of_the_schema() {
                 // Names of servers are looked up among those that are defined (`shape.rs`), patterns are read there.
                 "pattern" | "minLength" | "maxLength" => {}
                 "format"
-                    if ["uint", "uint16", "uint32", "uint64", "double"]
+                    if ["uint", "uint8", "uint16", "uint32", "uint64", "double"]
                         .contains(&value.as_str().unwrap()) => {}
                 "properties" | "$defs" => value.as_object().unwrap().values().for_each(|s| walk(s, unknown)),
                 "patternProperties" => {

@@ -6,12 +6,15 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
-use puerto_store::{EventFilter, Scope};
+use puerto_store::{EventFilter, Scope, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::rest::Api;
+use crate::alerts::Alerts;
+use crate::audit::Seal;
 use crate::record::metrics::{Form, Readings, Services, Tests};
+use crate::watch::Watch;
 
 /// `GET /metrics`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -33,33 +36,39 @@ pub(crate) struct Numbers {
     timestamp: i64,
 }
 
-impl Api {
-    /// The services, how they are, and how they were in the last 24 hours.
-    async fn services(&self) -> Services {
-        let (total, healthy) = self.watch.checks.count();
-        let share = if total == 0 { 100.0 } else { healthy as f64 * 100.0 / total as f64 };
-        let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        let uptime_percent = self.watch.uptime().await.unwrap_or(share);
-        Services { healthy: number(healthy), total: number(total), uptime_percent }
-    }
+/// The services, how they are, and how they were in the last 24 hours.
+async fn services(watch: &Watch) -> Services {
+    let (total, healthy) = watch.checks.count();
+    let share = if total == 0 { 100.0 } else { healthy as f64 * 100.0 / total as f64 };
+    let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    let uptime_percent = watch.uptime().await.unwrap_or(share);
+    Services { healthy: number(healthy), total: number(total), uptime_percent }
+}
 
+/// What is no count of records, as it is now.
+pub(crate) async fn readings(store: &Store, watch: &Watch, seal: &Seal, alerts: &Alerts) -> Readings {
+    let newest = EventFilter { kinds: vec!["tests".into()], limit: 1, ..EventFilter::default() };
+    let everything = Scope::all();
+    let (events, audits, tests, services) = tokio::join!(
+        store.events_total(),
+        store.audit_total(),
+        store.events_list(&everything, newest),
+        services(watch),
+    );
+    let tests = tests.ok().and_then(|rows| Some(Tests::reported(rows.first()?.event.payload.get())));
+    Readings {
+        services,
+        events: events.ok(),
+        audits: audits.ok(),
+        tests: tests.unwrap_or(Tests::Unknown),
+        unsealed: seal.age(),
+        firing: alerts.firing(),
+    }
+}
+
+impl Api {
     async fn readings(&self) -> Readings {
-        let newest = EventFilter { kinds: vec!["tests".into()], limit: 1, ..EventFilter::default() };
-        let everything = Scope::all();
-        let (events, audits, tests, services) = tokio::join!(
-            self.store.events_total(),
-            self.store.audit_total(),
-            self.store.events_list(&everything, newest),
-            self.services(),
-        );
-        let tests = tests.ok().and_then(|rows| Some(Tests::reported(rows.first()?.event.payload.get())));
-        Readings {
-            services,
-            events: events.ok(),
-            audits: audits.ok(),
-            tests: tests.unwrap_or(Tests::Unknown),
-            unsealed: self.seal.age(),
-        }
+        readings(&self.store, &self.watch, &self.seal, &self.alerts).await
     }
 }
 

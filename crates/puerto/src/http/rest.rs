@@ -8,7 +8,7 @@ use axum::Json;
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, Query, State as Shared};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::HeaderMap;
 use http::header::ACCEPT;
 use jiff::Timestamp;
@@ -26,7 +26,8 @@ use tokio::time::Instant;
 use super::apps::{self, Apps};
 use super::events::{self, Bounds};
 use super::problem::Refused;
-use super::{audit, context, metrics, services, tasks, tools, usage};
+use super::{alerts, audit, context, metrics, services, tasks, tools, usage};
+use crate::alerts::Alerts;
 use crate::audit::Seal;
 use crate::feed::Feed;
 use crate::record::metrics::Metrics;
@@ -55,6 +56,8 @@ pub(crate) struct Api {
     pub(crate) seal: Arc<Seal>,
     /// Services, and how they are.
     pub(crate) watch: Arc<Watch>,
+    /// What is wrong, and who is told of it.
+    pub(crate) alerts: Arc<Alerts>,
     /// Where it is told what happens.
     pub(crate) feed: Feed,
     /// Task lists that run in the background.
@@ -111,6 +114,15 @@ pub(crate) fn router(api: Api, body_max: usize) -> Router {
         .route("/tasks", get(tasks::list).post(tasks::create))
         .route("/tasks/{id}", get(tasks::read))
         .route("/tasks/{id}/cancel", post(tasks::cancel))
+        .route("/alerts", get(alerts::list))
+        .route("/alerts/{id}", get(alerts::read))
+        .route("/alerts/{id}/ack", post(alerts::acknowledge))
+        .route("/alerts/silences", get(alerts::silences).post(alerts::silence))
+        .route("/alerts/silences/{id}", delete(alerts::expire))
+        .route("/alerts/test", post(alerts::test))
+        .route("/alerts/notifications", get(alerts::notifications))
+        .route("/alerts/notifications/{key}/retry", post(alerts::again))
+        .route("/api/v2/alerts", post(alerts::receive))
         .route("/api/reload", post(reload))
         .route("/metrics", get(metrics::numbers))
         .route("/metrics/prometheus", get(metrics::scrape))

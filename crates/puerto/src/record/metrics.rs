@@ -22,7 +22,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use puerto_core::record::Kind;
-use puerto_core::{Outcome, Record};
+use puerto_core::{Outcome, Record, Severity};
 use puerto_mcp::hub::Hub;
 use puerto_mcp::upstream::State;
 use puerto_store::Store;
@@ -58,6 +58,17 @@ struct ServerLabels {
     server: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SeverityLabels {
+    severity: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NotificationLabels {
+    channel: String,
+    result: &'static str,
+}
+
 /// What tells one series from another, without copying a text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -91,6 +102,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     durations: Family<OperationLabels, Histogram>,
     bytes: Family<ByteLabels, Counter>,
+    notifications: Family<NotificationLabels, Counter>,
     state: States,
     series: Mutex<HashMap<Key, Series>>,
     spans: SpanCounts,
@@ -116,6 +128,7 @@ struct States {
     ingested: Counter,
     depth: Gauge,
     unsealed: Gauge<f64, AtomicU64>,
+    firing: Family<SeverityLabels, Gauge>,
 }
 
 /// Registers a metric under its name in the list.
@@ -137,16 +150,34 @@ impl Metrics {
         register(&mut registry, &list::OPERATION_DURATION, durations.clone());
         register(&mut registry, &list::PAYLOAD_BYTES, Family::clone(&bytes));
         state.register(&mut registry);
+        let notifications = Family::<NotificationLabels, Counter>::default();
+        register(&mut registry, &list::NOTIFICATIONS, notifications.clone());
         let spans = SpanCounts::default();
         register(&mut registry, &list::SPANS_SENT, spans.sent.clone());
         register(&mut registry, &list::SPANS_LOST, spans.lost.clone());
         let (series, rendering) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { registry, durations, bytes, state, series, spans, rendering })
+        Arc::new(Self { registry, durations, bytes, notifications, state, series, spans, rendering })
     }
 
     /// Where it is counted what becomes of spans.
     pub(crate) fn spans(&self) -> &SpanCounts {
         &self.spans
+    }
+
+    /// Shows channels that were told of nothing yet.
+    pub(crate) fn has_channels<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        for channel in names {
+            for result in ["sent", "retry", "failed"] {
+                let labels = NotificationLabels { channel: channel.to_owned(), result };
+                let _ = self.notifications.get_or_create(&labels);
+            }
+        }
+    }
+
+    /// Counts an attempt to tell a channel of alerts.
+    pub(crate) fn notified(&self, channel: &str, result: &'static str) {
+        let labels = NotificationLabels { channel: channel.to_owned(), result };
+        self.notifications.get_or_create(&labels).inc();
     }
 
     /// Counts records.
@@ -231,6 +262,7 @@ impl States {
         register(to, &list::EVENTS_INGESTED, self.ingested.clone());
         register(to, &list::QUEUE_DEPTH, self.depth.clone());
         register(to, &list::CHECKPOINT_AGE, self.unsealed.clone());
+        register(to, &list::ALERTS_FIRING, self.firing.clone());
     }
 
     fn read(&self, hub: &Hub, store: &Store, readings: &Readings) {
@@ -258,5 +290,9 @@ impl States {
         self.ingested.inner().store(store.events_ingested(), Ordering::Relaxed);
         self.depth.set(i64::try_from(store.waiting()).unwrap_or(i64::MAX));
         self.unsealed.set(readings.unsealed.as_secs_f64());
+        for (severity, firing) in Severity::ALL.into_iter().zip(readings.firing) {
+            let labels = SeverityLabels { severity: severity.name() };
+            self.firing.get_or_create(&labels).set(i64::try_from(firing).unwrap_or(i64::MAX));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests that drive the real binary.
 #![allow(missing_docs, clippy::unwrap_used, clippy::needless_pass_by_value)]
 
+mod alerts;
 mod apps;
 mod audit;
 mod browser;

@@ -1,6 +1,6 @@
 //! The OpenAPI document is committed, true, and complete.
 
-use puerto_testkit::{Hub, root};
+use puerto_testkit::{Hub, Web, root, wait_until};
 use serde_json::{Value, json};
 
 use crate::PUERTO;
@@ -15,14 +15,26 @@ fn the_committed_document_is_current() {
 /// Every route of the document is served, and every answer has the members that its schema demands.
 #[test]
 fn every_route_in_it_answers() {
+    let refusing = Web::start();
+    refusing.says(|says| says.status = 400);
     let hub = Hub::start(
         PUERTO,
         &json!({
             "tenants": {"default": {"servers": {"monitor": {"builtin": "monitor"}}}},
             "services": [{"name": "beat", "url": "push://"}],
+            "alerts": {"channels": {"refusing": {"type": "webhook", "url": refusing.url()}},
+                "route": {"channels": ["refusing"], "group_wait": 0}},
         }),
     );
     hub.wait_for("default:monitor", "ready");
+    let raised = r#"[{"labels":{"alertname":"x"}}]"#;
+    assert_eq!(hub.post("/api/v2/alerts", raised).status, 200);
+    let alert = hub.get("/alerts").json()["alerts"][0]["id"].clone();
+    let notice = wait_until("a notice is given up", || {
+        let dead = hub.get("/alerts/notifications?state=dead").json();
+        dead["notifications"][0]["key"].as_str().map(str::to_owned)
+    });
+    let mut silence = Value::from(0);
     let app = hub.dir.path().join("plugins/hello");
     std::fs::create_dir_all(&app).unwrap();
     std::fs::write(app.join("index.html"), "<p>hello").unwrap();
@@ -40,6 +52,9 @@ fn every_route_in_it_answers() {
                 .replace("{name}", "monitor.get_uptime")
                 .replace("{service}", "beat")
                 .replace("{seq}", "1")
+                .replace("{key}", &notice)
+                .replace("silences/{id}", &format!("silences/{}", silence.as_str().unwrap_or_default()))
+                .replace("alerts/{id}", &format!("alerts/{}", alert.as_str().unwrap()))
                 .replace("{id}", &task.to_string())
                 .replace("{app}", "hello")
                 .replace("{path}", "index.html");
@@ -55,12 +70,23 @@ fn every_route_in_it_answers() {
                 "/tasks" => list.as_str(),
                 "/clear" => r#"{"confirm":true}"#,
                 "/audit" => r#"{"action":"deploy","agent":"bot"}"#,
+                "/alerts/{id}/ack" => r#"{"reason":"mine"}"#,
+                "/alerts/silences" => r#"{"match":{"service":"none"},"for":"1h","reason":"work"}"#,
+                "/alerts/test" => r#"{"channel":"refusing"}"#,
+                "/api/v2/alerts" => raised,
                 _ => "{}",
             };
-            let answer = if method == "get" { hub.get(&asked) } else { hub.post(&asked, body) };
+            let answer = match method.as_str() {
+                "get" => hub.get(&asked),
+                "post" => hub.post(&asked, body),
+                other => hub.request(&other.to_uppercase(), &asked, &[], ""),
+            };
             assert_eq!(answer.status.to_string(), *status, "{method} {asked}: {}", answer.body);
             if (method.as_str(), asked.as_str()) == ("post", "/tasks") {
                 task = answer.json()["id"].clone();
+            }
+            if (method.as_str(), asked.as_str()) == ("post", "/alerts/silences") {
+                silence = answer.json()["id"].clone();
             }
             if asked.ends_with("/stop") {
                 // The next routes want it running again.

@@ -1,7 +1,7 @@
 //! From signals to notices, in Alertmanager's order: settle, inhibit, mute, silence, acknowledge, group, route, tell. Pure:
 //! it is told what time it is, and whoever owns it keeps its snapshot in one transaction with the notices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use puerto_core::def::{AlertsDef, RuleDef};
 use puerto_core::{ServiceName, TenantId};
@@ -292,7 +292,7 @@ impl Pipeline {
         };
         let mut routes = Vec::new();
         self.root.taken(&alert.labels, &mut routes);
-        let mut groups = std::collections::BTreeSet::new();
+        let mut groups = BTreeSet::new();
         let (tenant, labels) = (alert.tenant.clone(), alert.labels.clone());
         for route in routes {
             let mut by: Labels = route
@@ -554,6 +554,28 @@ impl Pipeline {
         let alert = self.book.alerts.get(id).filter(|one| tenant.is_none_or(|of| *of == one.tenant))?;
         let quiet = Quiet::new(&self.def, &self.book, &self.graph, now_ms);
         Some(self.view(alert, &self.members(), &quiet, now_ms))
+    }
+
+    /// The types of events that rules are about, where `name.*` stands for all that begin so, and nothing for any; none
+    /// where no rule is about events.
+    pub fn event_kinds(&self) -> Option<Vec<String>> {
+        let asked = |rule: &RuleDef| {
+            let absent = rule.absent.as_ref().and_then(|absent| absent.event.clone());
+            rule.events.as_ref().map(|events| events.kind.clone()).or(absent)
+        };
+        let kinds: Vec<_> = self.rules.iter().filter_map(asked).collect();
+        let is_plain = |kind: &String| !kind.strip_suffix(".*").unwrap_or(kind).contains('*');
+        let all_plain = kinds.iter().all(is_plain);
+        (!kinds.is_empty()).then(|| if all_plain { kinds } else { Vec::new() })
+    }
+
+    /// Names of the metrics that rules are about.
+    pub fn metric_names(&self) -> BTreeSet<String> {
+        let asked = |rule: &RuleDef| {
+            let absent = rule.absent.as_ref().and_then(|absent| absent.metric.clone());
+            rule.metric.as_ref().map(|metric| metric.name.clone()).or(absent)
+        };
+        self.rules.iter().filter_map(asked).collect()
     }
 
     /// How many hold, by severity, whether anybody is told or not.

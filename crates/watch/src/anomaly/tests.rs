@@ -4,7 +4,10 @@ use super::*;
 
 const EACH_MS: i64 = 10_000;
 const DAY: usize = 8_640;
-const WEEK_READINGS: usize = 7 * DAY;
+
+fn week() -> usize {
+    7 * DAY
+}
 
 /// Numbers that are the same each time (Steele, Lea and Flood, SplitMix).
 struct Dice(u64);
@@ -29,7 +32,7 @@ impl Dice {
 fn readings(measure: Measure, seed: u64, weeks: usize) -> Vec<f64> {
     let mut dice = Dice(seed);
     let mut wander = 0.0;
-    (0..weeks * WEEK_READINGS)
+    (0..weeks * week())
         .map(|at| {
             let day = (at % DAY) as f64 / DAY as f64;
             let is_week_end = at / DAY % 7 >= 5;
@@ -85,7 +88,7 @@ fn three_ordinary_weeks_raise_next_to_no_alarm() {
 /// A detector that has seen two weeks, and the third.
 fn learnt(measure: Measure) -> (Detector, Vec<f64>) {
     let mut all = readings(measure, 7, 3);
-    let third = all.split_off(2 * WEEK_READINGS);
+    let third = all.split_off(2 * week());
     let mut detector = Detector::new(measure);
     alarms(&mut detector, &all, 0);
     (detector, third)
@@ -114,7 +117,7 @@ fn what_is_out_of_the_ordinary_is_found_soon() {
         for (at, value) in values.iter_mut().enumerate().skip(begin) {
             *value = happens(at - begin, *value);
         }
-        let begun = alarms(&mut detector, &values, 2 * WEEK_READINGS);
+        let begun = alarms(&mut detector, &values, 2 * week());
         let found = begun.first().map(|at| at.checked_sub(begin));
         assert!(found.flatten().is_some_and(|after| after <= within), "{name}: {begun:?} {begin}");
     }

@@ -4,9 +4,10 @@ use expect_test::expect_file;
 use serde_json::{Value, json};
 
 use super::list::{
-    AUDITS_COUNT, CHECKPOINT_AGE, EVENTS_COUNT, EVENTS_INGESTED, HEALTHY_SERVICES, Metric,
-    OPERATION_DURATION, PAYLOAD_BYTES, QUEUE_DEPTH, RECORDS_LOST, SERVER_FAILING, SERVER_RESTARTS, SERVER_UP,
-    SESSIONS_OPEN, SPANS_LOST, SPANS_SENT, TESTS_STATUS, TOTAL_SERVICES, UPTIME_PERCENT,
+    ALERTS_FIRING, AUDITS_COUNT, CHECKPOINT_AGE, EVENTS_COUNT, EVENTS_INGESTED, HEALTHY_SERVICES, Metric,
+    NOTIFICATIONS, OPERATION_DURATION, PAYLOAD_BYTES, QUEUE_DEPTH, RECORDS_LOST, SERVER_FAILING,
+    SERVER_RESTARTS, SERVER_UP, SESSIONS_OPEN, SPANS_LOST, SPANS_SENT, TESTS_STATUS, TOTAL_SERVICES,
+    UPTIME_PERCENT,
 };
 
 /// How a panel shows its numbers.
@@ -141,6 +142,14 @@ fn overview() -> Dashboard {
             ),
             panel("Records lost", Shape::Lines, "none", 6, vec![(RECORDS_LOST.name.into(), "lost")]),
             panel("Age of the audit's seal", Shape::Lines, "s", 6, vec![(CHECKPOINT_AGE.name.into(), "age")]),
+            panel("Alerts", Shape::Lines, "none", 12, vec![(ALERTS_FIRING.name.into(), "{{severity}}")]),
+            panel(
+                "Notices per second",
+                Shape::Lines,
+                "cps",
+                12,
+                vec![(rate(NOTIFICATIONS), "{{channel}} {{result}}")],
+            ),
             panel(
                 "Spans per second",
                 Shape::Lines,

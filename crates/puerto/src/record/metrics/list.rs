@@ -107,6 +107,14 @@ pub(crate) const CHECKPOINT_AGE: Metric = Metric::gauge(
     "Time since a checkpoint stood for the whole audit trail",
 )
 .in_unit("seconds");
+pub(crate) const ALERTS_FIRING: Metric =
+    Metric::gauge("mcp_alerts_firing", "Alerts that hold, whether anybody is told of them or not")
+        .of(&["severity"]);
+pub(crate) const NOTIFICATIONS: Metric = Metric::counter(
+    "mcp_notifications_total",
+    "Attempts to tell a channel of alerts: sent, retry where it is tried again, failed where it was given up",
+)
+.of(&["channel", "result"]);
 pub(crate) const SPANS_SENT: Metric =
     Metric::counter("puerto_spans_sent_total", "Spans that the collector of telemetry.otlp has taken");
 pub(crate) const SPANS_LOST: Metric =
@@ -130,6 +138,8 @@ pub(crate) const ALL: &[Metric] = &[
     EVENTS_INGESTED,
     QUEUE_DEPTH,
     CHECKPOINT_AGE,
+    ALERTS_FIRING,
+    NOTIFICATIONS,
     SPANS_SENT,
     SPANS_LOST,
 ];

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use puerto_core::Severity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,8 @@ pub(crate) struct Readings {
     pub(crate) tests: Tests,
     /// Time since a checkpoint stood for the whole audit trail.
     pub(crate) unsealed: Duration,
+    /// Alerts that hold, by severity, the least first.
+    pub(crate) firing: [usize; Severity::ALL.len()],
 }
 
 #[cfg(test)]

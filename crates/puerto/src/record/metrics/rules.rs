@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::list::{
-    CHECKPOINT_AGE, EVENTS_COUNT, HEALTHY_SERVICES, Metric, OPERATION_DURATION, QUEUE_DEPTH, RECORDS_LOST,
-    SERVER_FAILING, SERVER_RESTARTS, SPANS_LOST, TESTS_STATUS, TOTAL_SERVICES,
+    CHECKPOINT_AGE, EVENTS_COUNT, HEALTHY_SERVICES, Metric, NOTIFICATIONS, OPERATION_DURATION, QUEUE_DEPTH,
+    RECORDS_LOST, SERVER_FAILING, SERVER_RESTARTS, SPANS_LOST, TESTS_STATUS, TOTAL_SERVICES,
 };
 
 /// A rule: when it is so for so long, somebody is told.
@@ -116,6 +116,7 @@ pub(super) fn rules() -> Vec<Rule> {
             "The audit trail was not signed for {{ $value | humanizeDuration }}",
             "The file of audit.checkpoints cannot be written, or the store does not answer.",
         ),
+        notifications_fail(),
         rule(
             "PuertoSpansLost",
             "warning",
@@ -133,6 +134,17 @@ pub(super) fn rules() -> Vec<Rule> {
             "GET /events?type=tests shows their report.",
         ),
     ]
+}
+
+fn notifications_fail() -> Rule {
+    Rule {
+        alert: "PuertoNotificationsFailing",
+        severity: "critical",
+        lasting: "0m",
+        expr: format!("increase({}{{result=\"failed\"}}[10m]) > 0", NOTIFICATIONS.name),
+        summary: "The channel {{ $labels.channel }} does not take what it is told of alerts",
+        description: "puerto alerts sent --state dead says why, and puerto alerts test tries the channel out.",
+    }
 }
 
 /// As YAML; each text as JSON has it, which YAML reads.

@@ -51,6 +51,8 @@ fn every_metric_is_registered_as_the_list_says() {
     for family in [&metrics.state.up, &metrics.state.failing, &metrics.state.restarts] {
         family.get_or_create(&labels).set(1);
     }
+    metrics.has_channels(["a"].into_iter());
+    metrics.state.firing.get_or_create(&SeverityLabels { severity: "info" }).set(1);
     let mut text = String::new();
     encode(&mut text, &metrics.registry).unwrap();
     let text = Form::Text.of(text);

@@ -1,0 +1,326 @@
+//! Samples: what rules about metrics, objectives and anomalies are judged by. They are read from where `GET
+//! /metrics/prometheus` reads, so that a rule here and one in Prometheus see the same numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use puerto_core::TenantId;
+use puerto_core::def::Measure;
+use puerto_mcp::hub::Hub;
+use puerto_store::{Grain, Scope, Store};
+use puerto_watch::alert::{AnomalySignal, BurnSignal, MetricSignal, Signal};
+use puerto_watch::anomaly::{Detectors, Judged, Reading};
+use puerto_watch::check::{Checks, Key};
+use puerto_watch::slo::{BURNS, Counts, Objective};
+
+use super::{Alerts, now_ms};
+use crate::audit::Seal;
+use crate::http::readings;
+use crate::record::metrics::{Form, list};
+use crate::watch::Watch;
+
+/// How often samples are taken.
+const SAMPLE: Duration = Duration::from_secs(10);
+/// How often burn rates are: a sum of checks is of a minute.
+const BURN_EVERY: u32 = 6;
+/// Calls between two samples from which on a share of them that failed says something.
+const CALLS_MIN: f64 = 5.0;
+
+/// What samples are taken from.
+pub(crate) struct Readers {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) seal: Arc<Seal>,
+}
+
+/// What is remembered between two samples.
+#[derive(Default)]
+struct Sampler {
+    detectors: Detectors,
+    /// Calls of servers and tools until the last sample, and when that was.
+    calls: BTreeMap<(TenantId, String), Calls>,
+    at_ms: Option<i64>,
+    /// The last check of each service that was taken in.
+    checked: BTreeMap<Key, i64>,
+}
+
+/// Calls since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Calls {
+    count: f64,
+    failed: f64,
+    seconds: f64,
+}
+
+impl Alerts {
+    /// Takes samples, for as long as it is polled.
+    pub(super) async fn sample(&self, readers: &Readers) {
+        let mut sampler = Sampler::default();
+        let mut turn = 0;
+        loop {
+            let readings = readings(&self.store, &readers.watch, &readers.seal, self).await;
+            let text = self.metrics.render(&readers.hub, &self.store, &readings, Form::Text);
+            let names = self.pipeline().metric_names();
+            let mut signals = Vec::new();
+            sampler.read(&text, &names, now_ms(), &mut signals);
+            sampler.services(&readers.watch.checks, now_ms(), &mut signals);
+            if turn % BURN_EVERY == 0 {
+                readers.watch.flush().await;
+                burns(&self.store, &readers.watch.checks, &mut signals).await;
+            }
+            {
+                let mut pipeline = self.pipeline();
+                signals.iter().for_each(|signal| pipeline.observe(signal, now_ms()));
+            }
+            turn = turn.wrapping_add(1);
+            tokio::time::sleep(SAMPLE).await;
+        }
+    }
+}
+
+impl Sampler {
+    /// Takes in a scrape: series that rules are about, and what servers and tools did since the last one.
+    fn read(&mut self, text: &str, names: &BTreeSet<String>, now_ms: i64, to: &mut Vec<Signal>) {
+        let mut calls: BTreeMap<(TenantId, String), Calls> = BTreeMap::new();
+        let operations = list::OPERATION_DURATION.name;
+        for (name, labels, value) in text.lines().filter_map(series) {
+            if let Some(part) = name.strip_prefix(operations) {
+                count(part, &labels, value, &mut calls);
+            }
+            if names.contains(name) {
+                to.push(Signal::Metric(MetricSignal { name: name.into(), labels, value }));
+            }
+        }
+        let seconds = self.at_ms.map(|before| (now_ms - before) as f64 / 1000.0);
+        for ((tenant, subject), now) in &calls {
+            let known = self.calls.get(&(tenant.clone(), subject.clone()));
+            // The first time it is not known over which time they were.
+            let Some(seconds) = seconds.filter(|seconds| *seconds > 0.0) else { continue };
+            let before = known.copied().unwrap_or_default();
+            let made = now.count - before.count;
+            let mut take = |measure, value| {
+                self.take((tenant.clone(), subject.clone(), measure), now_ms, value, to);
+            };
+            take(Measure::Throughput, made / seconds);
+            if made > 0.0 {
+                take(Measure::Latency, (now.seconds - before.seconds) * 1000.0 / made);
+            }
+            if made >= CALLS_MIN {
+                take(Measure::ErrorRate, (now.failed - before.failed) / made);
+            }
+        }
+        (self.calls, self.at_ms) = (calls, Some(now_ms));
+    }
+
+    /// How long checks took that were made since the last sample.
+    fn services(&mut self, checks: &Checks, now_ms: i64, to: &mut Vec<Signal>) {
+        let views = checks.views(None);
+        let watched: BTreeSet<Key> = views.iter().map(|v| (v.tenant.clone(), v.name.clone())).collect();
+        self.checked.retain(|key, _| watched.contains(key));
+        for view in views {
+            // A server of this hub is asked for nothing, so that it takes no time.
+            let is_timed =
+                !view.def.url.reveal().starts_with("mcp://") && !view.def.url.reveal().starts_with("push://");
+            let Some(last) = view.last.filter(|last| last.good && is_timed) else { continue };
+            let known = self.checked.insert((view.tenant.clone(), view.name.clone()), last.at_ms);
+            if known != Some(last.at_ms) {
+                let reading = (view.tenant, view.name.to_string(), Measure::Latency);
+                self.take(reading, now_ms, last.response_ms, to);
+            }
+        }
+    }
+
+    fn take(&mut self, reading: Reading, now_ms: i64, value: f64, to: &mut Vec<Signal>) {
+        if let Some(judged) = self.detectors.take(&reading, now_ms, value) {
+            to.push(Signal::Anomaly(signal(reading, judged)));
+        }
+    }
+}
+
+fn signal((tenant, subject, measure): Reading, judged: Judged) -> AnomalySignal {
+    AnomalySignal {
+        tenant,
+        subject,
+        measure,
+        anomalous: judged.anomalous,
+        value: judged.value,
+        why: judged.why(),
+    }
+}
+
+/// Counts a series of operations for its server, and for its tool.
+fn count(
+    part: &str,
+    labels: &BTreeMap<String, String>,
+    value: f64,
+    calls: &mut BTreeMap<(TenantId, String), Calls>,
+) {
+    let label = |name: &str| labels.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let (Some(tenant), Some(server)) =
+        (label("tenant").and_then(|tenant| TenantId::new(tenant).ok()), label("server"))
+    else {
+        return;
+    };
+    if label("mcp_method_name") != Some("tools/call") {
+        return;
+    }
+    let tool = label("gen_ai_tool_name").map(|tool| match tool.contains('.') {
+        true => tool.to_owned(),
+        false => format!("{server}.{tool}"),
+    });
+    for subject in [Some(server.to_owned()), tool].into_iter().flatten() {
+        let known = calls.entry((tenant.clone(), subject)).or_default();
+        match part {
+            "_sum" => known.seconds += value,
+            "_count" if label("error_type").is_some() => {
+                known.count += value;
+                known.failed += value;
+            }
+            "_count" => known.count += value,
+            _ => {}
+        }
+    }
+}
+
+/// How fast the budgets of objectives are spent.
+async fn burns(store: &Store, checks: &Checks, to: &mut Vec<Signal>) {
+    let promising: Vec<_> = checks.views(None).into_iter().filter(|v| !v.def.objectives.is_empty()).collect();
+    if promising.is_empty() {
+        return;
+    }
+    let mut windows: BTreeMap<Duration, BTreeMap<Key, Counts>> = BTreeMap::new();
+    for window in BURNS.iter().flat_map(|burn| [burn.long, burn.short]) {
+        let grain = if window > Duration::from_hours(24) { Grain::Hour } else { Grain::Minute };
+        let Ok(sums) = store.checks_since(&Scope::all(), grain, SystemTime::now() - window).await else {
+            return;
+        };
+        let counted = sums.into_iter().map(|(key, sum)| {
+            let whole = |count: i64| u64::try_from(count).unwrap_or(0);
+            (key, Counts { good: whole(sum.good), total: whole(sum.good + sum.bad) })
+        });
+        windows.insert(window, counted.collect());
+    }
+    for view in promising {
+        let key = (view.tenant.clone(), view.name.clone());
+        for promised in &view.def.objectives {
+            let objective = Objective { target: promised.target / 100.0 };
+            let of = |window| windows.get(&window).and_then(|all| all.get(&key)).copied().unwrap_or_default();
+            let burn = objective.burning(of);
+            to.push(Signal::Burn(BurnSignal {
+                tenant: view.tenant.clone(),
+                name: view.name.clone(),
+                group: view.def.group.clone(),
+                labels: view.def.labels.clone(),
+                target: promised.target,
+                urgency: burn.map(|burn| burn.urgency),
+                rate: burn.and_then(|burn| objective.rate(of(burn.long))).unwrap_or_default(),
+            }));
+        }
+    }
+}
+
+/// A line of a scrape: name, labels, value.
+fn series(line: &str) -> Option<(&str, BTreeMap<String, String>, f64)> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let end = line.find(['{', ' '])?;
+    let (name, mut rest) = line.split_at(end);
+    let mut labels = BTreeMap::new();
+    if let Some(mut inside) = rest.strip_prefix('{') {
+        while let Some((label, behind)) = inside.split_once("=\"") {
+            let (value, after) = quoted(behind)?;
+            labels.insert(label.trim_start_matches(',').to_owned(), value);
+            inside = after;
+            if let Some(behind) = inside.strip_prefix('}') {
+                inside = behind;
+                break;
+            }
+        }
+        rest = inside.strip_prefix('}').unwrap_or(inside);
+    }
+    let value = rest.split_whitespace().next()?.parse().ok()?;
+    Some((name, labels, value))
+}
+
+/// A text up to its closing quote, and what stands behind that.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => value.push(match chars.next()?.1 {
+                'n' => '\n',
+                other => other,
+            }),
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_scrape_are_read() {
+        for (line, name, labels, value) in [
+            ("up 1", "up", vec![], 1.0),
+            (
+                "n_total{a=\"b\",c=\"d, \\\"e\\\"}\\\\\"} 2.5e3 1700",
+                "n_total",
+                vec![("a", "b"), ("c", "d, \"e\"}\\")],
+                2500.0,
+            ),
+            ("empty{} 3", "empty", vec![], 3.0),
+        ] {
+            let read = series(line).unwrap();
+            let labels =
+                labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            assert_eq!(read, (name, labels, value), "{line}");
+        }
+        for line in ["# HELP up Whether", "", "up", "up{a=\"b} 1"] {
+            assert_eq!(series(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_servers_and_tools_do_is_compared_with_what_they_usually_do() {
+        let (mut sampler, mut calls, mut seconds) = (Sampler::default(), 0.0, 0.0);
+        let mut found = Vec::new();
+        for at in 0..200 {
+            calls += 10.0;
+            seconds += if at < 190 { 0.2 } else { 20.0 };
+            let text: String = [("sum", seconds), ("count", calls)]
+                .map(|(part, value)| {
+                    format!(
+                        "mcp_server_operation_duration_seconds_{part}{{mcp_method_name=\"tools/call\",\
+                         gen_ai_tool_name=\"db.query\",tenant=\"default\",server=\"db\",error_type=\"\"}} {value}\n"
+                    )
+                })
+                .concat();
+            sampler.read(&text, &BTreeSet::new(), at * 10_000, &mut found);
+        }
+        let anomalous: BTreeSet<_> = found
+            .iter()
+            .filter_map(|signal| match signal {
+                Signal::Anomaly(found) if found.anomalous => Some((found.subject.as_str(), found.measure)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(anomalous, [("db", Measure::Latency), ("db.query", Measure::Latency)].into());
+    }
+
+    #[test]
+    fn series_that_rules_are_about_become_signals() {
+        let mut found = Vec::new();
+        let names = ["puerto_records_lost".to_owned()].into();
+        Sampler::default().read("puerto_records_lost 3\nother 4\n", &names, 0, &mut found);
+        let expected =
+            MetricSignal { name: "puerto_records_lost".into(), labels: BTreeMap::new(), value: 3.0 };
+        assert_eq!(found, [Signal::Metric(expected)]);
+    }
+}
