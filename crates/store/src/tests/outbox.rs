@@ -3,7 +3,11 @@
 use super::*;
 
 const SECOND: i64 = 1_000_000;
-const HOLD: Duration = Duration::from_secs(60);
+
+/// How long a hub holds what it sends.
+fn hold() -> Duration {
+    Duration::from_secs(60)
+}
 
 /// A notice of a tenant for the channel `chat`.
 fn notice(of: &str, key: &str, group: &str) -> NewNotice {
@@ -68,14 +72,14 @@ async fn a_notice_is_held_by_one_and_let_go_when_its_holder_is_silent() {
     for (store, _dir) in each() {
         let all = vec![notice("a", "k1", "g"), notice("a", "k2", "h"), notice("b", "k3", "g")];
         store.alerts_decide("", all).await.unwrap();
-        assert!(store.notices_due(99 * SECOND, HOLD, 9).await.unwrap().is_empty(), "before its time");
+        assert!(store.notices_due(99 * SECOND, hold(), 9).await.unwrap().is_empty(), "before its time");
         let now = 100 * SECOND;
-        assert_eq!(keys(&store.notices_due(now, HOLD, 2).await.unwrap()), ["k1", "k2"]);
-        assert_eq!(keys(&store.notices_due(now, HOLD, 2).await.unwrap()), ["k3"]);
-        assert!(store.notices_due(now + 59 * SECOND, HOLD, 2).await.unwrap().is_empty());
+        assert_eq!(keys(&store.notices_due(now, hold(), 2).await.unwrap()), ["k1", "k2"]);
+        assert_eq!(keys(&store.notices_due(now, hold(), 2).await.unwrap()), ["k3"]);
+        assert!(store.notices_due(now + 59 * SECOND, hold(), 2).await.unwrap().is_empty());
         assert!(store.notice_sent("k2").await.unwrap());
         // Its hub died.
-        let later = store.notices_due(now + 60 * SECOND, HOLD, 9).await.unwrap();
+        let later = store.notices_due(now + 60 * SECOND, hold(), 9).await.unwrap();
         assert_eq!((keys(&later), later[0].attempts), (vec!["k1", "k3"], 0));
     }
 }
@@ -90,7 +94,7 @@ async fn two_hubs_take_each_notice_once() {
     let take = async |store: &Store| {
         let mut taken = Vec::new();
         loop {
-            match &store.notices_due(100 * SECOND, HOLD, 7).await.unwrap()[..] {
+            match &store.notices_due(100 * SECOND, hold(), 7).await.unwrap()[..] {
                 [] => return taken,
                 some => taken.extend(some.iter().map(|notice| notice.key.clone())),
             }
@@ -109,23 +113,23 @@ async fn the_notices_of_a_group_leave_in_their_order() {
         let all = vec![notice("a", "k1", "g"), notice("a", "k2", "g"), other, notice("b", "k4", "g")];
         store.alerts_decide("", all).await.unwrap();
         let (now, later) = (100 * SECOND, 500 * SECOND);
-        assert_eq!(keys(&store.notices_due(now, HOLD, 9).await.unwrap()), ["k1", "k3", "k4"]);
+        assert_eq!(keys(&store.notices_due(now, hold(), 9).await.unwrap()), ["k1", "k3", "k4"]);
         for key in ["k3", "k4"] {
             store.notice_sent(key).await.unwrap();
         }
         assert!(store.notice_later("k1", later, Some("503")).await.unwrap());
-        assert!(store.notices_due(now + SECOND, HOLD, 9).await.unwrap().is_empty(), "overtaken");
-        let due = store.notices_due(later, HOLD, 1).await.unwrap();
+        assert!(store.notices_due(now + SECOND, hold(), 9).await.unwrap().is_empty(), "overtaken");
+        let due = store.notices_due(later, hold(), 1).await.unwrap();
         assert_eq!((keys(&due), due[0].attempts, due[0].error.as_deref()), (vec!["k1"], 1, Some("503")));
         assert!(store.notice_dead("k1", "410").await.unwrap());
         assert_eq!(
-            keys(&store.notices_due(now, HOLD, 9).await.unwrap()),
+            keys(&store.notices_due(now, hold(), 9).await.unwrap()),
             ["k2"],
             "what was given up holds nobody up"
         );
         // Put off without an attempt, as by a limit.
         assert!(store.notice_later("k2", now + SECOND, None).await.unwrap());
-        let due = store.notices_due(now + SECOND, HOLD, 9).await.unwrap();
+        let due = store.notices_due(now + SECOND, hold(), 9).await.unwrap();
         assert_eq!((keys(&due), due[0].attempts), (vec!["k2"], 0));
     }
 }
@@ -154,7 +158,7 @@ async fn what_was_given_up_waits_again_when_somebody_says_so() {
             (again.state, again.attempts, again.since_us, again.ended_us),
             (NoticeState::Waiting, 0, now, None)
         );
-        assert_eq!(keys(&store.notices_due(now, HOLD, 9).await.unwrap()), ["k1"]);
+        assert_eq!(keys(&store.notices_due(now, hold(), 9).await.unwrap()), ["k1"]);
         assert!(store.notice_sent("k1").await.unwrap() && !store.notice_sent("k1").await.unwrap());
     }
 }
