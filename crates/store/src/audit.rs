@@ -54,6 +54,8 @@ pub struct AuditFilter {
     pub before: Option<i64>,
     /// How many at most, and never more than 1,000; 0 means as many as that.
     pub limit: u32,
+    /// Of the trail of this name that came with an archive, and not of the hub's own; numbers are places in it.
+    pub segment: Option<String>,
 }
 
 /// A record as it is kept: its text, byte for byte.
@@ -289,6 +291,7 @@ impl Line {
 fn list(db: &mut Db, scope: &Scope, which: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
     let mut filter = Filter::default();
     scope.narrow(&mut filter);
+    let seq = if which.segment.is_some() { "place" } else { "seq" };
     for (condition, value) in [("actor = ?", &which.actor), ("server = ?", &which.server)] {
         if let Some(value) = value {
             filter.and(condition, value);
@@ -306,8 +309,8 @@ fn list(db: &mut Db, scope: &Scope, which: &AuditFilter) -> Result<Vec<AuditRow>
     for (condition, value) in [
         ("at >= ?", which.since_us),
         ("at < ?", which.until_us),
-        ("seq > ?", which.after),
-        ("seq < ?", which.before),
+        (&format!("{seq} > ?"), which.after),
+        (&format!("{seq} < ?"), which.before),
     ] {
         if let Some(value) = value {
             filter.and(condition, value);
@@ -315,7 +318,13 @@ fn list(db: &mut Db, scope: &Scope, which: &AuditFilter) -> Result<Vec<AuditRow>
     }
     let order = if which.after.is_some() { "" } else { "DESC" };
     let limit = if which.limit == 0 { PAGE_MAX } else { which.limit.min(PAGE_MAX) };
-    filter.query(db, "SELECT seq, document FROM audit", &format!("ORDER BY seq {order} LIMIT {limit}"), row)
+    let order = format!("ORDER BY {seq} {order} LIMIT {limit}");
+    let Some(segment) = &which.segment else {
+        return filter.query(db, "SELECT seq, document FROM audit", &order, row);
+    };
+    filter.and("segment = (SELECT id FROM audit_segments WHERE name = ?)", segment);
+    filter.word("document IS NOT NULL");
+    filter.query(db, "SELECT place, document FROM audit_segment_rows", &order, row)
 }
 
 fn row(row: &Row<'_>) -> Result<AuditRow, Misread> {

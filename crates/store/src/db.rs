@@ -101,6 +101,32 @@ impl Db {
         }
     }
 
+    /// The greatest number that a column which the database numbers ever had.
+    pub(crate) fn greatest_number(&mut self, table: &str, column: &str) -> Result<i64, StoreError> {
+        let given = match self {
+            Db::Sqlite(_) => format!("(SELECT seq FROM sqlite_sequence WHERE name = '{table}')"),
+            Db::Postgres(_) => {
+                format!("pg_sequence_last_value(pg_get_serial_sequence('{table}', '{column}')::regclass)")
+            }
+        };
+        let sql = format!("SELECT {given}, (SELECT max({column}) FROM {table})");
+        let found =
+            self.first(&sql, &[], |row| Ok((row.get::<Option<i64>>(0)?, row.get::<Option<i64>>(1)?)))?;
+        let (given, there) = found.unwrap_or_default();
+        Ok(given.max(there).unwrap_or_default())
+    }
+
+    /// Goes on behind the numbers that rows came with. SQLite does so by itself; in Postgres it is not undone with the
+    /// transaction.
+    pub(crate) fn note_numbers(&mut self, table: &str, column: &str) -> Result<(), StoreError> {
+        let greatest = self.greatest_number(table, column)?;
+        if matches!(self, Db::Sqlite(_)) || greatest == 0 {
+            return Ok(());
+        }
+        let sql = format!("SELECT setval(pg_get_serial_sequence('{table}', '{column}'), {greatest})");
+        self.query(&sql, &[], |_| Ok(())).map(drop)
+    }
+
     /// Begins a transaction. One that is not durable survives the end of the process; a power cut may take it.
     pub(crate) fn begin(&mut self, durable: bool) -> Result<(), StoreError> {
         match self {

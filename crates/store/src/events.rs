@@ -204,6 +204,19 @@ impl Store {
     }
 }
 
+impl Store {
+    /// After events came with an archive, perhaps between those that are there: they are counted anew, and whoever follows
+    /// looks.
+    pub(crate) async fn events_imported(&self) {
+        *self.tally().lock().await = Tally::default();
+        let newest =
+            self.read(|db| db.first("SELECT max(seq) FROM events", &[], |row| row.get::<Option<i64>>(0)));
+        if let Ok(Some(Some(newest))) = newest.await {
+            self.news().send_if_modified(|seq| std::mem::replace(seq, newest.max(*seq)) < newest);
+        }
+    }
+}
+
 /// What was answered to a request that came before.
 fn answered(db: &mut Db, tenant: &TenantId, key: &Key) -> Result<Option<Vec<Kept>>, StoreError> {
     let sql = "SELECT digest, answer FROM requests WHERE tenant = ?1 AND key = ?2";

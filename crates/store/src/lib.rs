@@ -4,6 +4,7 @@
 //! come from the data path and are never waited for. Every other change is answered after its commit
 //! has reached the disk. Every reading names its `Scope`.
 
+pub mod archive;
 pub mod audit;
 mod catalogs;
 mod checks;

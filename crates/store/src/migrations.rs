@@ -182,6 +182,35 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     CREATE INDEX notices_line ON notices (tenant, channel, line, seq) WHERE state = 'waiting';
     CREATE INDEX notices_over ON notices (seq) WHERE state <> 'waiting';
     ",
+    // Audit trails that came with archives: each is a tree of its own. A row is a record, or the root of some that are not shown.
+    "
+    CREATE TABLE audit_segments (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        imported INTEGER NOT NULL,
+        tenant TEXT,
+        key TEXT NOT NULL,
+        records INTEGER NOT NULL,
+        root BLOB NOT NULL,
+        checkpoints TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX audit_segments_name ON audit_segments (name);
+    CREATE TABLE audit_segment_rows (
+        segment INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        tenant TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        phase TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        server TEXT,
+        height INTEGER NOT NULL,
+        leaf BLOB NOT NULL,
+        document TEXT,
+        PRIMARY KEY (segment, place)
+    ) STRICT;
+    CREATE INDEX tasks_came ON tasks (tenant, name, (created / 1000));
+    ",
 ];
 
 /// A step in the dialect of Postgres. Its numbers are given by the server and not taken from the rows, as in SQLite

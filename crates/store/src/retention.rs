@@ -62,24 +62,21 @@ fn excess(db: &mut Db, keep: &KeepDef) -> Result<i64, StoreError> {
     Ok(by_rows.max(by_bytes).max(0))
 }
 
-/// Deletes one piece: of the oldest events those that are in excess, or were kept before a moment.
+/// Deletes one piece: of the oldest events those that are in excess, or were kept before a moment. What came with an
+/// archive may have been kept before what has smaller numbers.
 fn chunk(db: &mut Db, excess: i64, before: Option<i64>) -> Result<u64, StoreError> {
-    let oldest = format!("(SELECT seq, at FROM events ORDER BY seq LIMIT {CHUNK}) AS oldest");
-    let old = match before {
-        Some(before) => {
-            let sql = format!("SELECT max(seq) FROM {oldest} WHERE at < ?1");
-            db.first(&sql, &[&before], |row| row.get::<Option<i64>>(0))?.flatten()
+    let mut gone = 0;
+    if let much @ 1.. = excess.min(CHUNK) {
+        let sql = format!("SELECT seq FROM events ORDER BY seq LIMIT 1 OFFSET {}", much - 1);
+        if let Some(last) = db.first(&sql, &[], |row| row.get::<i64>(0))? {
+            gone += db.execute("DELETE FROM events WHERE seq <= ?1", &[&last])?;
         }
-        None => None,
-    };
-    let much = match excess.min(CHUNK) {
-        1.. => {
-            let sql =
-                format!("SELECT seq FROM {oldest} ORDER BY seq LIMIT 1 OFFSET {}", excess.min(CHUNK) - 1);
-            db.first(&sql, &[], |row| row.get::<i64>(0))?
-        }
-        _ => None,
-    };
-    let Some(last) = old.max(much) else { return Ok(0) };
-    db.execute("DELETE FROM events WHERE seq <= ?1", &[&last])
+    }
+    if let Some(before) = before {
+        let oldest = format!("SELECT seq, at FROM events ORDER BY seq LIMIT {CHUNK}");
+        let sql =
+            format!("DELETE FROM events WHERE seq IN (SELECT seq FROM ({oldest}) AS oldest WHERE at < ?1)");
+        gone += db.execute(&sql, &[&before])?;
+    }
+    Ok(gone)
 }

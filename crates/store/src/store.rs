@@ -41,6 +41,11 @@ impl Scope {
         Self(None)
     }
 
+    /// The one tenant, where it is one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.0.as_ref().map(TenantId::as_str)
+    }
+
     /// Adds the condition that keeps a reading to this.
     pub(crate) fn narrow<'a>(&'a self, filter: &mut Filter<'a>) {
         if let Some(tenant) = &self.0 {
@@ -67,6 +72,8 @@ struct Inner {
     ingested: AtomicU64,
     /// How many events there were, last time that somebody asked.
     tally: tokio::sync::Mutex<Tally>,
+    /// The place of the one archive that is taken in: it waits in tables of the only writing connection.
+    importing: Arc<Semaphore>,
 }
 
 impl Drop for Inner {
@@ -133,6 +140,7 @@ impl Store {
             news: watch::Sender::new(0),
             ingested: AtomicU64::new(0),
             tally: tokio::sync::Mutex::default(),
+            importing: Arc::new(Semaphore::new(1)),
         })))
     }
 
@@ -189,6 +197,10 @@ impl Store {
         &self.0.tally
     }
 
+    pub(crate) fn importing(&self) -> &Arc<Semaphore> {
+        &self.0.importing
+    }
+
     pub(crate) fn news(&self) -> &watch::Sender<i64> {
         &self.0.news
     }
@@ -228,6 +240,19 @@ impl Store {
             return Err(StoreError::Closed);
         }
         from.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Has the writer make a change that nobody waits for; where too many wait it is left out.
+    pub(crate) fn change_unheard(
+        &self,
+        work: impl FnOnce(&mut Db) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        let Ok(permit) = self.0.room.clone().try_acquire_owned() else { return };
+        let run = move |db: Result<&mut Db, StoreError>| -> Answer {
+            let _ = db.and_then(|db| db.whole(work));
+            Box::new(|_| ())
+        };
+        self.0.queue.push_change(Change { run: Box::new(run), _permit: permit });
     }
 
     /// Reads, beside the writer where the data is not in memory.

@@ -457,6 +457,7 @@ fn an_open_store_is_shared_freely() {
     check::<Arc<Store>>();
 }
 
+mod archive;
 mod audit;
 mod checks;
 mod events;

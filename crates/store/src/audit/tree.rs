@@ -53,10 +53,52 @@ impl Edge {
         self.size += 1;
     }
 
+    /// Takes in a whole part of the tree by its root: the next two to the power of `height` records. `false` where no part of
+    /// that height can begin here.
+    pub fn push_part(&mut self, height: u32, root: Hash) -> bool {
+        let length = 1_u64.checked_shl(height).unwrap_or(0);
+        if length == 0 || !self.size.is_multiple_of(length) || self.size.checked_add(length).is_none() {
+            return false;
+        }
+        let mut whole = root;
+        for _ in 0..(self.size >> height).trailing_ones() {
+            if let Some(left) = self.roots.pop() {
+                whole = node(&left, &whole);
+            }
+        }
+        self.roots.push(whole);
+        self.size += length;
+        true
+    }
+
     /// The hash of the whole tree; that of nothing where it is empty.
     pub fn root(&self) -> Hash {
         let joined = self.roots.iter().rev().copied().reduce(|right, left| node(&left, &right));
         joined.unwrap_or_else(|| Sha256::digest([]).into())
+    }
+}
+
+/// Records that follow each other and are not shown: as few roots as can stand for them.
+#[derive(Debug, Default)]
+pub struct Covered(Vec<(u64, u32, Hash)>);
+
+impl Covered {
+    /// Takes in the next part: the index of its first record, its height and its root. A record alone has height 0.
+    pub fn push(&mut self, index: u64, height: u32, root: Hash) {
+        self.0.push((index, height, root));
+        // Two parts of one height are a part together where the first one begins as such a part does.
+        while let [.., (start, one, left), (_, other, right)] = self.0[..]
+            && one == other
+            && start.is_multiple_of(2 << one)
+        {
+            self.0.truncate(self.0.len() - 2);
+            self.0.push((start, one + 1, node(&left, &right)));
+        }
+    }
+
+    /// The parts, in their order: index of the first record, height, root. None are left.
+    pub fn take(&mut self) -> Vec<(u64, u32, Hash)> {
+        std::mem::take(&mut self.0)
     }
 }
 
@@ -212,6 +254,30 @@ mod tests {
             edge.push(leaf(&bytes(record)));
             assert_eq!(edge.root().to_vec(), bytes(root), "{}", edge.size());
         }
+    }
+
+    #[test]
+    fn parts_stand_for_the_records_that_they_cover() {
+        for size in 0_u64..40 {
+            let leaves = leaves(size as usize);
+            for (from, to) in (0..=size).flat_map(|from| (from..=size).map(move |to| (from, to))) {
+                let (mut edge, mut covered) = (Edge::default(), Covered::default());
+                leaves[..from as usize].iter().for_each(|leaf| edge.push(*leaf));
+                (from..to).for_each(|at| covered.push(at, 0, leaves[at as usize]));
+                let parts = covered.take();
+                assert!(parts.len() <= 12, "{from} to {to}: {}", parts.len());
+                for (index, height, root) in parts {
+                    assert_eq!(index, edge.size());
+                    assert!(edge.push_part(height, root), "{from} to {to}");
+                }
+                leaves[to as usize..].iter().for_each(|leaf| edge.push(*leaf));
+                assert_eq!(edge.root(), root(&leaves), "{from} to {to} of {size}");
+            }
+        }
+        let mut edge = Edge::default();
+        edge.push([0; 32]);
+        assert!(!edge.push_part(1, [1; 32]) && !edge.push_part(64, [1; 32]));
+        assert!(edge.push_part(0, [1; 32]));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Verification {
     faults: Vec<Fault>,
     /// After a gap the tree is another one, and no root says anything.
     is_broken: bool,
+    /// Whether records have their places as numbers; those of a trail that nobody has signed need not.
+    is_numbered: bool,
 }
 
 impl Verification {
@@ -67,6 +69,7 @@ impl Verification {
             largest: 0,
             faults: Vec::new(),
             is_broken: false,
+            is_numbered: true,
         };
         if !checkpoints.trim().is_empty() && notes(checkpoints).next().is_none() {
             this.fault("checkpoint", 0, "the file of checkpoints holds none".into());
@@ -95,6 +98,26 @@ impl Verification {
         this
     }
 
+    /// Begins with a trail that nobody has signed: only its root is known.
+    pub(crate) fn unsigned() -> Self {
+        Self {
+            edge: Edge::default(),
+            next: 1,
+            signed: BTreeMap::new(),
+            compared: 0,
+            sound: 0,
+            largest: 0,
+            faults: Vec::new(),
+            is_broken: false,
+            is_numbered: false,
+        }
+    }
+
+    /// The first fault that was found so far.
+    pub(crate) fn first_fault(&self) -> Option<&Fault> {
+        self.faults.first()
+    }
+
     fn fault(&mut self, kind: &'static str, seq: u64, what: String) {
         if self.faults.len() < FAULTS_MAX {
             self.faults.push(Fault { kind, seq, what });
@@ -104,7 +127,45 @@ impl Verification {
     /// Takes in the next record: the number that it is kept under, the hash that is kept with it (where there is one), its
     /// text and the hash of that.
     pub fn take(&mut self, seq: u64, kept: Option<&[u8]>, text: &str, hash: Hash) {
-        let expected = std::mem::replace(&mut self.next, seq.saturating_add(1));
+        self.arrive(seq, 1);
+        match number(text) {
+            Some(own) if own != seq && self.is_numbered => {
+                self.fault("moved", seq, format!("record {own} stands where record {seq} should be"));
+            }
+            Some(_) => {}
+            None if !self.is_numbered => {}
+            None => self.fault("damaged", seq, format!("record {seq} is not written as one")),
+        }
+        if kept.is_some_and(|kept| kept != hash) {
+            self.fault("changed", seq, format!("record {seq} was changed: its text does not give its hash"));
+        }
+        self.edge.push(hash);
+        self.compare();
+    }
+
+    /// Takes in records that are not shown, by the root of the part of the tree that they fill; `false` where no part of that
+    /// height can begin here.
+    pub(crate) fn take_part(&mut self, height: u32, root: Hash) -> bool {
+        let fits = self.edge.push_part(height, root);
+        if fits {
+            self.next = self.edge.size() + 1;
+            self.compare();
+        }
+        fits
+    }
+
+    /// The same, with the number of the first of them.
+    pub(crate) fn take_hidden(&mut self, seq: u64, height: u32, root: Hash) {
+        self.arrive(seq, 1_u64.checked_shl(height).unwrap_or(0));
+        if !self.is_broken && !self.take_part(height, root) {
+            self.fault("damaged", seq, format!("the part of the tree that begins with record {seq} is none"));
+            self.is_broken = true;
+        }
+    }
+
+    /// Compares the number of what comes with the one that is expected.
+    fn arrive(&mut self, seq: u64, count: u64) {
+        let expected = std::mem::replace(&mut self.next, seq.saturating_add(count));
         if seq > expected {
             let what = match seq - expected {
                 1 => format!("record {expected} is missing"),
@@ -115,18 +176,6 @@ impl Verification {
             self.fault("moved", seq, format!("record {seq} stands after record {}", expected - 1));
         }
         self.is_broken |= seq != expected;
-        match number(text) {
-            Some(own) if own != seq => {
-                self.fault("moved", seq, format!("record {own} stands where record {seq} should be"));
-            }
-            Some(_) => {}
-            None => self.fault("damaged", seq, format!("record {seq} is not written as one")),
-        }
-        if kept.is_some_and(|kept| kept != hash) {
-            self.fault("changed", seq, format!("record {seq} was changed: its text does not give its hash"));
-        }
-        self.edge.push(hash);
-        self.compare();
     }
 
     /// Compares the tree so far with what was signed at this size.
@@ -220,7 +269,8 @@ pub fn proof(proof: &Value, key: &Verifier) -> Result<Checkpoint, String> {
         key.open(text("checkpoint")?).map_err(|error| format!("the checkpoint is none: {error}"))?;
     let record = text("record")?;
     let seq = number(record).ok_or("the record has no number")?;
-    let path: Option<Vec<Hash>> = proof["path"].as_array().and_then(|path| path.iter().map(unhex).collect());
+    let path: Option<Vec<Hash>> =
+        proof["path"].as_array().and_then(|path| path.iter().map(|hash| unhex(hash.as_str()?)).collect());
     let path = path.ok_or("the proof has no member \"path\", or it holds no hashes")?;
     let leaf = tree::leaf(record.as_bytes());
     match tree::is_included(leaf, seq.wrapping_sub(1), checkpoint.size, &path, &checkpoint.root) {
@@ -241,8 +291,9 @@ pub fn hex(hash: &Hash) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(value: &Value) -> Option<Hash> {
-    let text = value.as_str().filter(|text| text.len() == 64 && text.is_ascii())?;
+/// A hash that was written in hex.
+pub fn unhex(text: &str) -> Option<Hash> {
+    let text = Some(text).filter(|text| text.len() == 64 && text.is_ascii())?;
     let bytes: Option<Vec<u8>> =
         (0..32).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()).collect();
     bytes?.try_into().ok()

@@ -1,0 +1,444 @@
+//! What an archive holds: one entry for each table, which says how its rows are written, read, found again and replaced.
+//! A table that is added to the store needs an entry here, and nothing else.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use puerto_core::TenantId;
+use serde_json::value::RawValue;
+
+use crate::audit::canonical::quoted;
+use crate::catalogs::CATALOG_BYTES_MAX;
+use crate::db::{Misread, Param, Row};
+use crate::registry::REGISTRATIONS_MAX;
+
+/// Longest text of a member that names something, in bytes.
+const NAME_BYTES_MAX: usize = 4 * 1024;
+/// Longest text that tells why something failed, in bytes.
+const REASON_BYTES_MAX: usize = 1024 * 1024;
+/// Longest JSON of one member, where nothing else is said: the largest task list, with room.
+const JSON_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Greatest number of a row that the database numbers. Beyond it numbers would not be exact in JSON, and the end of all
+/// numbers would be near.
+const NUMBER_MAX: i64 = 1 << 52;
+
+/// The sections, in their order: what is named by another comes before it. Audit trails follow them (`trail.rs`).
+pub(crate) const SECTIONS: &[Section] =
+    &[EVENTS, REGISTRATIONS, TASKS, TASK_ITEMS, SCHEDULES, CHECKS, CATALOGS];
+
+const EVENTS: Section = Section {
+    name: "events",
+    number: Some("seq"),
+    key: &["tenant", "source", "id"],
+    with_it: &["requests"],
+    columns: &[
+        column("seq", Kind::Number),
+        column("tenant", Kind::Tenant),
+        column("source", NAME),
+        column("id", NAME),
+        column("kind", NAME).shown("type"),
+        column("severity", Kind::Rank(&["info", "warning", "error", "critical"])),
+        column("subject", NAME).maybe(),
+        column("at", Kind::Whole).shown("at_us"),
+        column("time", Kind::Whole).shown("time_us").maybe(),
+        column("payload", Kind::Json(JSON_BYTES_MAX)),
+        column("extensions", Kind::Json(JSON_BYTES_MAX)).maybe(),
+    ],
+    ..SECTION
+};
+
+const REGISTRATIONS: Section = Section {
+    name: "registrations",
+    key: &["tenant", "kind", "name"],
+    of_tenant_max: Some(REGISTRATIONS_MAX),
+    columns: &[
+        column("tenant", Kind::Tenant),
+        column("kind", Kind::Word(&["model", "agent"])),
+        column("name", NAME),
+        column("registered", Kind::Whole).shown("registered_us"),
+        column("seen", Kind::Whole).shown("seen_us"),
+        column("data", Kind::Json(JSON_BYTES_MAX)),
+    ],
+    ..SECTION
+};
+
+const TASKS: Section = Section {
+    name: "tasks",
+    number: Some("id"),
+    // The archive of a context knows the milliseconds alone.
+    key: &["tenant", "name", "created / 1000"],
+    may_repeat: true,
+    stays: Some("status = 'running'"),
+    // Nothing runs because it was imported: nobody knows what of it was done since.
+    tidy: Some(
+        "UPDATE staged_tasks SET status = 'interrupted', ended = coalesce(ended, started, created),
+         error = 'it waited or ran when it was exported; it is not run again by itself'
+         WHERE status IN ('queued', 'running')",
+    ),
+    fixed: &[("cancelling", "0"), ("owner", "''"), ("beat", "0")],
+    page: 8,
+    columns: &[
+        column("id", Kind::Number),
+        column("tenant", Kind::Tenant),
+        column("name", NAME),
+        column("priority", Kind::Whole),
+        column("status", Kind::Word(&["queued", "running", "done", "failed", "cancelled", "interrupted"])),
+        column("file", NAME).maybe(),
+        column("schedule", NAME).maybe(),
+        column("created", Kind::Whole).shown("created_us"),
+        column("started", Kind::Whole).shown("started_us").maybe(),
+        column("ended", Kind::Whole).shown("ended_us").maybe(),
+        column("total", Kind::Whole),
+        column("good", Kind::Whole),
+        column("failed", Kind::Whole),
+        column("error", REASON).maybe(),
+        column("concurrency", Kind::Whole),
+        column("keep_going", Kind::Flag),
+        // As it was written, with its comments.
+        column("list", Kind::Text(JSON_BYTES_MAX)),
+    ],
+    ..SECTION
+};
+
+const TASK_ITEMS: Section = Section {
+    name: "task_items",
+    key: &["task", "place"],
+    owner: Owner::Row { column: "task", section: &TASKS },
+    columns: &[
+        column("task", Kind::Number),
+        column("place", Kind::Whole),
+        column("server", NAME),
+        column("action", NAME),
+        column("error", REASON).maybe(),
+        column("duration", Kind::Whole).shown("duration_us"),
+    ],
+    ..SECTION
+};
+
+const SCHEDULES: Section = Section {
+    name: "schedules",
+    key: &["name"],
+    owner: Owner::Hub,
+    // A schedule that went back in time would fire again for what was done.
+    later: Some("fired"),
+    columns: &[column("name", NAME), column("fired", Kind::Whole).shown("fired_us")],
+    ..SECTION
+};
+
+const CHECKS: Section = Section {
+    name: "checks",
+    key: &["span", "tenant", "service", "start"],
+    page: 4_096,
+    columns: &[
+        column("span", Kind::Whole).shown("span_s"),
+        column("tenant", Kind::Tenant),
+        column("service", NAME),
+        column("start", Kind::Whole).shown("start_s"),
+        column("good", Kind::Whole),
+        column("bad", Kind::Whole),
+        column("unknown", Kind::Whole),
+        column("total_us", Kind::Whole),
+        column("longest_us", Kind::Whole),
+    ],
+    ..SECTION
+};
+
+const CATALOGS: Section = Section {
+    name: "catalogs",
+    key: &["tenant", "server"],
+    page: 1,
+    columns: &[
+        column("tenant", Kind::Tenant),
+        column("server", NAME),
+        column("at", Kind::Whole).shown("at_us"),
+        column("document", Kind::Json(CATALOG_BYTES_MAX)),
+    ],
+    ..SECTION
+};
+
+/// What an entry says where it says nothing else.
+const SECTION: Section = Section {
+    name: "",
+    columns: &[],
+    key: &[],
+    may_repeat: false,
+    number: None,
+    owner: Owner::Tenant,
+    fixed: &[],
+    stays: None,
+    later: None,
+    tidy: None,
+    with_it: &[],
+    of_tenant_max: None,
+    page: 256,
+};
+
+/// One table of an archive.
+pub(crate) struct Section {
+    /// Its name: that of the section and that of the table.
+    pub(crate) name: &'static str,
+    /// What of it is in an archive.
+    pub(crate) columns: &'static [Column],
+    /// Expressions over its columns that name a row: where they are equal it is the same row.
+    pub(crate) key: &'static [&'static str],
+    /// Whether an archive may hold rows that are the same by it.
+    pub(crate) may_repeat: bool,
+    /// The column that the database numbers, where it does.
+    pub(crate) number: Option<&'static str>,
+    /// Whose the rows are.
+    pub(crate) owner: Owner,
+    /// Columns that an archive does not hold, and what they get.
+    pub(crate) fixed: &'static [(&'static str, &'static str)],
+    /// Which rows no import replaces.
+    pub(crate) stays: Option<&'static str>,
+    /// The column whose later value stays where rows are replaced; the others stay.
+    pub(crate) later: Option<&'static str>,
+    /// What is done to the staged rows before they are added.
+    pub(crate) tidy: Option<&'static str>,
+    /// Tables of the same owner that are emptied where this one is replaced.
+    pub(crate) with_it: &'static [&'static str],
+    /// Rows that a tenant may have.
+    pub(crate) of_tenant_max: Option<i64>,
+    /// Rows read at once: some megabytes at most.
+    pub(crate) page: u32,
+}
+
+/// Whose the rows of a table are.
+pub(crate) enum Owner {
+    /// The tenant's that is named in the column `tenant`.
+    Tenant,
+    /// Nobody's: they are in archives of all tenants only.
+    Hub,
+    /// Whose the row of another section is that a column names by its number.
+    Row { column: &'static str, section: &'static Section },
+}
+
+/// A column of an archive.
+pub(crate) struct Column {
+    /// In the database.
+    pub(crate) name: &'static str,
+    /// In the archive.
+    pub(crate) member: &'static str,
+    /// What it holds.
+    pub(crate) kind: Kind,
+    /// Whether it may be missing.
+    pub(crate) is_optional: bool,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// A whole number.
+    Whole,
+    /// A number that the database gives.
+    Number,
+    /// Yes or no.
+    Flag,
+    /// A tenant.
+    Tenant,
+    /// A text, and how long it may be.
+    Text(usize),
+    /// One of some words.
+    Word(&'static [&'static str]),
+    /// The place of one of some words among them.
+    Rank(&'static [&'static str]),
+    /// JSON, byte for byte, and how long it may be.
+    Json(usize),
+}
+
+/// A text that names something.
+const NAME: Kind = Kind::Text(NAME_BYTES_MAX);
+/// A text that tells why.
+const REASON: Kind = Kind::Text(REASON_BYTES_MAX);
+
+const fn column(name: &'static str, kind: Kind) -> Column {
+    Column { name, member: name, kind, is_optional: false }
+}
+
+impl Column {
+    const fn shown(self, member: &'static str) -> Self {
+        Self { member, ..self }
+    }
+
+    const fn maybe(self) -> Self {
+        Self { is_optional: true, ..self }
+    }
+}
+
+/// A value of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Whole(Option<i64>),
+    Text(Option<String>),
+}
+
+impl Value {
+    /// For a statement.
+    pub(crate) fn param(&self) -> &dyn Param {
+        match self {
+            Value::Whole(number) => number,
+            Value::Text(text) => text,
+        }
+    }
+}
+
+impl Kind {
+    /// What a column of this kind holds in the database.
+    pub(crate) fn read(self, row: &Row<'_>, at: usize) -> Result<Value, Misread> {
+        Ok(match self {
+            Kind::Whole | Kind::Number | Kind::Flag | Kind::Rank(_) => Value::Whole(row.get(at)?),
+            _ => Value::Text(row.get(at)?),
+        })
+    }
+
+    /// Reads what an archive has for it.
+    fn parse(self, given: &RawValue) -> Result<Value, String> {
+        let whole = || serde_json::from_str::<i64>(given.get()).map_err(|_| "is no whole number".to_owned());
+        let text = |limit: usize| {
+            let text: String = serde_json::from_str(given.get()).map_err(|_| "is no text".to_owned())?;
+            match text.len() <= limit && !text.contains('\0') {
+                true => Ok(text),
+                false => Err(format!("holds a null character, or more than {limit} bytes")),
+            }
+        };
+        let among = |words: &[&str]| {
+            let text = text(NAME_BYTES_MAX)?;
+            let place = words.iter().position(|word| *word == text);
+            place
+                .ok_or_else(|| format!("{text:?} is none of {}", words.join(", ")))
+                .map(|place| (place, text))
+        };
+        Ok(match self {
+            Kind::Whole => Value::Whole(Some(whole()?)),
+            Kind::Number => match whole()? {
+                number @ 1..=NUMBER_MAX => Value::Whole(Some(number)),
+                number => return Err(format!("{number} is no number from 1 to {NUMBER_MAX}")),
+            },
+            Kind::Flag => {
+                let flag: bool = serde_json::from_str(given.get()).map_err(|_| "is not true or false")?;
+                Value::Whole(Some(i64::from(flag)))
+            }
+            Kind::Tenant => {
+                let text = text(NAME_BYTES_MAX)?;
+                TenantId::new(&text).map_err(|error| error.to_string())?;
+                Value::Text(Some(text))
+            }
+            Kind::Text(limit) => Value::Text(Some(text(limit)?)),
+            Kind::Word(words) => Value::Text(Some(among(words)?.1)),
+            Kind::Rank(words) => Value::Whole(Some(among(words)?.0 as i64)),
+            Kind::Json(limit) if given.get().len() > limit => {
+                return Err(format!("has more than {limit} bytes"));
+            }
+            Kind::Json(_) => Value::Text(Some(given.get().to_owned())),
+        })
+    }
+
+    /// Writes what the database has: `null` where it is no value of this kind, which no import takes.
+    fn write(self, value: &Value, to: &mut String) {
+        let word =
+            |words: &'static [&'static str], place: i64| words.get(usize::try_from(place).ok()?).copied();
+        match (self, value) {
+            (Kind::Flag, Value::Whole(Some(number))) => {
+                to.push_str(if *number == 0 { "false" } else { "true" });
+            }
+            (Kind::Rank(words), Value::Whole(Some(number))) => match word(words, *number) {
+                Some(word) => quoted(word, to),
+                None => to.push_str("null"),
+            },
+            (_, Value::Whole(Some(number))) => {
+                // Writing into a string cannot fail.
+                let _ = write!(to, "{number}");
+            }
+            (Kind::Json(_), Value::Text(Some(json))) => to.push_str(json),
+            (_, Value::Text(Some(text))) => quoted(text, to),
+            (_, Value::Whole(None) | Value::Text(None)) => to.push_str("null"),
+        }
+    }
+}
+
+/// What follows the name of a member whose JSON has line breaks, and stands as a text.
+const AS_TEXT: &str = "_text";
+
+impl Section {
+    /// The section of this name.
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        SECTIONS.iter().find(|section| section.name == name)
+    }
+
+    /// Its columns, with commas between.
+    pub(crate) fn names(&self) -> String {
+        self.columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A row as a line of an archive.
+    pub(crate) fn line(&self, row: &[Value]) -> String {
+        let mut line = String::new();
+        for (column, value) in self.columns.iter().zip(row) {
+            if matches!(value, Value::Whole(None) | Value::Text(None)) {
+                continue;
+            }
+            line.push_str(if line.is_empty() { "{\"" } else { ",\"" });
+            line.push_str(column.member);
+            match (column.kind, value) {
+                // Between the parts of JSON line breaks are allowed, and are kept with the rest of it.
+                (Kind::Json(_), Value::Text(Some(json))) if json.contains(['\n', '\r']) => {
+                    line.push_str(AS_TEXT);
+                    line.push_str("\":");
+                    quoted(json, &mut line);
+                }
+                (kind, value) => {
+                    line.push_str("\":");
+                    kind.write(value, &mut line);
+                }
+            }
+        }
+        line + "}"
+    }
+
+    /// A line of an archive as a row; `of` is the tenant that all of it must be of.
+    pub(crate) fn row(&self, line: &str, of: Option<&str>) -> Result<Vec<Value>, String> {
+        let mut given: BTreeMap<Cow<'_, str>, &RawValue> =
+            serde_json::from_str(line).map_err(|error| format!("this is no record: {error}"))?;
+        let mut row = Vec::with_capacity(self.columns.len());
+        for column in self.columns {
+            let value = match (given.remove(column.member), column.kind) {
+                (Some(value), kind) if value.get() != "null" || !column.is_optional => kind.parse(value),
+                (None, Kind::Json(limit)) if given.contains_key(&*format!("{}{AS_TEXT}", column.member)) => {
+                    given
+                        .remove(&*format!("{}{AS_TEXT}", column.member))
+                        .map_or(Err(String::new()), |text| as_text(text, limit))
+                }
+                (None, _) if !column.is_optional => Err("is missing".into()),
+                (_, Kind::Whole | Kind::Number | Kind::Flag | Kind::Rank(_)) => Ok(Value::Whole(None)),
+                (_, _) => Ok(Value::Text(None)),
+            };
+            let value = value.map_err(|why| format!("{}: {why}", column.member))?;
+            if let (Kind::Tenant, Value::Text(Some(tenant)), Some(of)) = (column.kind, &value, of)
+                && tenant != of
+            {
+                return Err(format!("{}: {tenant:?}, where the archive is of {of:?} alone", column.member));
+            }
+            row.push(value);
+        }
+        match given.keys().next() {
+            None => Ok(row),
+            Some(name) => Err(format!("{name}: this member is not known")),
+        }
+    }
+
+    /// The condition that a row `a` is the same as a row `b`.
+    pub(crate) fn is_same(&self, a: &str, b: &str) -> String {
+        let each = self.key.iter().map(|key| format!("{a}.{key} = {b}.{key}"));
+        each.collect::<Vec<_>>().join(" AND ")
+    }
+}
+
+fn as_text(given: &RawValue, limit: usize) -> Result<Value, String> {
+    let text: String = serde_json::from_str(given.get()).map_err(|_| "is no text".to_owned())?;
+    let inner: &RawValue = serde_json::from_str(&text).map_err(|error| format!("holds no JSON: {error}"))?;
+    match inner.get().len() == text.len() && text.len() <= limit {
+        true => Ok(Value::Text(Some(text))),
+        false => Err(format!("has spaces around it, or more than {limit} bytes")),
+    }
+}
