@@ -1,8 +1,8 @@
 //! Ids and names. A value of one of these types has passed its check, so nothing inside has to ask again.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -183,10 +183,18 @@ pub struct RequestId(u64);
 impl RequestId {
     /// The next id.
     pub fn next() -> Self {
+        /// The least id that a process begins with.
+        const FIRST: u64 = 1 << 32;
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        // A counter beside a random start: no lock and no system call on the data path.
+        static START: OnceLock<u64> = OnceLock::new();
+        // A counter from a random start: no lock and no system call on the data path.
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(if n == 0 { NEXT.fetch_add(fastrand::u64(1 << 32..1 << 62), Ordering::Relaxed) } else { n })
+        if n >= FIRST {
+            return Self(n);
+        }
+        // Nobody has begun yet: another process must not have the same ids, by which events are known.
+        START.get_or_init(|| NEXT.fetch_add(fastrand::u64(FIRST..1 << 62), Ordering::Relaxed));
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The id as it is stored.

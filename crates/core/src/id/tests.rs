@@ -38,3 +38,15 @@ fn request_ids_read_as_hex() {
         assert_eq!(RequestId::from_number(number).to_string(), format!("r{number:x}"));
     }
 }
+
+/// The first one too: two processes that write to one store must not have it in common.
+#[test]
+fn ids_of_requests_begin_at_random_and_come_once() {
+    let threads = (0..8).map(|_| std::thread::spawn(|| [(); 100].map(|()| RequestId::next().number())));
+    let threads: Vec<_> = threads.collect();
+    let mut ids: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    assert!(ids.iter().all(|id| *id >= 1 << 32), "{:?}", ids.iter().min());
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 800);
+}
