@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use puerto_core::def::TrailDef;
 use puerto_core::{Code, Error, Result};
 use puerto_store::Store;
+use puerto_store::archive::Sealed;
 use puerto_store::audit::checkpoint::{Checkpoint, Signer, Verifier, notes};
 use tokio::time::Instant;
 
@@ -17,6 +18,8 @@ use tokio::time::Instant;
 const LOOK: Duration = Duration::from_secs(1);
 /// Of the file of checkpoints so much is read to find the last one, which has some 250 bytes.
 const END: u64 = 4 * 1024;
+/// Of the file of checkpoints so much is read for an archive, which holds 10,000 of them.
+const NEWEST: u64 = 3 * 1024 * 1024;
 /// Checkpoints of a trail in memory, in bytes; beyond it they begin anew.
 const KEPT_MAX: usize = 1024 * 1024;
 
@@ -68,6 +71,21 @@ impl Seal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
             Err(error) => Err(self.unreadable(&error)),
         }
+    }
+
+    /// The trail as it is, signed for, with the newest checkpoints.
+    pub(crate) async fn sealed(&self) -> Result<Sealed> {
+        let note = self.now().await?;
+        let own = |e| Error::hub(Code::Internal, "a checkpoint of ours is none").inside(e);
+        let Checkpoint { size, root, .. } = self.verifier().open(&note).map_err(own)?;
+        let checkpoints = match self.file.clone() {
+            None => self.kept().clone(),
+            Some(file) => {
+                let read = blocking(move || end_of(&mut File::open(file)?, NEWEST)).await;
+                read.map_err(|error| self.unreadable(&error))?
+            }
+        };
+        Ok(Sealed { key: self.verifier(), checkpoints, size, root })
     }
 
     fn kept(&self) -> MutexGuard<'_, String> {
@@ -163,11 +181,17 @@ fn locked(path: &Path) -> std::io::Result<(File, String)> {
     }
     let mut file = File::options().read(true).append(true).create(true).mode(0o600).open(path)?;
     file.lock()?;
+    let end = end_of(&mut file, END)?;
+    Ok((file, end))
+}
+
+/// The last bytes of a file, which may begin in the middle of a checkpoint.
+fn end_of(file: &mut File, bytes: u64) -> std::io::Result<String> {
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
     let mut end = Vec::new();
     file.read_to_end(&mut end)?;
-    Ok((file, String::from_utf8_lossy(&end).into_owned()))
+    Ok(String::from_utf8_lossy(&end).into_owned())
 }
 
 fn append(mut file: File, text: &[u8]) -> std::io::Result<()> {

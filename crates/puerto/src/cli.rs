@@ -169,36 +169,85 @@ pub(crate) struct Add {
     pub(crate) dry_run: bool,
 }
 
-/// The entry of the hub for a client.
+/// Everything that a hub keeps; or the entry of the hub for a client.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// The client
+    /// File to write the archive to; standard output without one
+    #[arg(conflicts_with = "client")]
+    pub(crate) file: Option<PathBuf>,
+    /// What to write: everything, to be restored, or what GET /context shows
+    #[arg(long, value_enum, default_value_t = ExportForm::Archive, conflicts_with = "client")]
+    pub(crate) form: ExportForm,
+    /// Only this tenant's data; with --client the tenant to work in
     #[arg(long)]
-    pub(crate) client: ClientKind,
+    pub(crate) tenant: Option<String>,
+    /// Which hub.
+    #[command(flatten)]
+    pub(crate) hub: HubArg,
+    /// Print the entry that points this client at the hub, and no data
+    #[arg(long, help_heading = "An entry for a client")]
+    pub(crate) client: Option<ClientKind>,
     /// The client starts `puerto stdio`
-    #[arg(long, conflicts_with = "http")]
+    #[arg(long, conflicts_with = "http", requires = "client", help_heading = "An entry for a client")]
     pub(crate) stdio: bool,
     /// The client calls the running hub's address; the default where the client can
-    #[arg(long)]
+    #[arg(long, requires = "client", help_heading = "An entry for a client")]
     pub(crate) http: bool,
     /// Name of the entry
-    #[arg(long, default_value = "puerto")]
+    #[arg(long, default_value = "puerto", requires = "client", help_heading = "An entry for a client")]
     pub(crate) name: String,
-    /// Tenant to work in
-    #[arg(long, default_value = "default")]
-    pub(crate) tenant: String,
     /// Profile to work with
-    #[arg(long)]
+    #[arg(long, requires = "client", help_heading = "An entry for a client")]
     pub(crate) profile: Option<String>,
     /// Which configuration.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "An entry for a client")]
     pub(crate) config: ConfigArg,
     /// Merge it into the client's file, of which a copy is kept
-    #[arg(long)]
+    #[arg(long, requires = "client", help_heading = "An entry for a client")]
     pub(crate) write: bool,
     /// Of the file in this directory and not the one in your home directory
-    #[arg(long)]
+    #[arg(long, requires = "client", help_heading = "An entry for a client")]
     pub(crate) project: bool,
+}
+
+/// What `puerto export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportForm {
+    /// An archive of everything
+    Archive,
+    /// {models, agents, tasks, audit, events} as plain JSON
+    Context,
+}
+
+/// Takes an archive into a hub.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// What `puerto export` has written; - is standard input
+    pub(crate) file: PathBuf,
+    /// What becomes of what is there: it stays, or it goes
+    #[arg(long, value_enum, default_value_t = RestoreMode::Merge)]
+    pub(crate) mode: RestoreMode,
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Replace without asking
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+    /// Refuse all but this tenant's data
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Which hub.
+    #[command(flatten)]
+    pub(crate) hub: HubArg,
+}
+
+/// What becomes of what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RestoreMode {
+    /// It stays; what is not there is added
+    Merge,
+    /// It goes, but the audit trail and tasks that run; the archive takes its place
+    Replace,
 }
 
 /// A program that keeps a list of servers.
@@ -264,8 +313,21 @@ pub(crate) enum Command {
     Import(Import),
     /// Add one server to the configuration
     Add(Add),
-    /// Print the entry that points a client at the hub
+    /// Write everything that a running hub keeps into an archive; with --client print the entry that points a client at it
     Export(Export),
+    /// Take an archive into a running hub
+    Restore(Restore),
+    /// Copy the hub's own database to a file, while it works
+    Backup {
+        /// File to write
+        file: PathBuf,
+        /// Which configuration.
+        #[command(flatten)]
+        config: ConfigArg,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Look for what would keep the hub from working, and say what to do
     Doctor {
         /// Which configuration.
@@ -510,7 +572,7 @@ pub(crate) enum Audit {
     List(AuditList),
     /// Check the trail of a running hub, or an exported file
     Verify {
-        /// What `puerto audit export` or `prove` has written; without it a running hub checks its own
+        /// What `puerto audit export` or `prove`, or `puerto export`, has written; without it a running hub checks its own
         file: Option<PathBuf>,
         /// The key that must have signed; without it the one that the file names
         #[arg(long, value_name = "KEY", requires = "file")]
@@ -553,6 +615,9 @@ pub(crate) struct AuditList {
     /// At which server
     #[arg(long)]
     pub(crate) server: Option<String>,
+    /// Of the trail of this name that came with an archive; see `puerto audit verify`
+    #[arg(long)]
+    pub(crate) segment: Option<String>,
     /// Not before this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,

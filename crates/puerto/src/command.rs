@@ -2,8 +2,10 @@
 
 pub(crate) mod add;
 pub(crate) mod alerts;
+pub(crate) mod archive;
 pub(crate) mod ask;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod checks;
 mod client;

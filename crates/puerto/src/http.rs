@@ -3,6 +3,7 @@
 
 pub(crate) mod alerts;
 mod apps;
+pub(crate) mod archive;
 pub(crate) mod audit;
 mod body;
 pub(crate) mod context;

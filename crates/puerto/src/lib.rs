@@ -61,7 +61,12 @@ async fn dispatch(command: Command) -> ExitCode {
         Command::Init { config } => command::init::run(&config),
         Command::Import(import) => command::import::run(&import),
         Command::Add(add) => command::add::run(&add),
-        Command::Export(export) => command::export::run(&export),
+        Command::Export(export) => match export.client {
+            Some(client) => command::export::run(&export, client),
+            None => command::archive::export(&export).await,
+        },
+        Command::Restore(restore) => command::archive::restore(restore).await,
+        Command::Backup { file, config, json } => command::backup::run(&file, &config, json).await,
         Command::Doctor { config, json } => command::doctor::run(&config, json).await,
         Command::Check { config, json, schema } => command::check::run(&config, json, schema),
         Command::Tools(tools) => command::ask::tools(&tools).await,

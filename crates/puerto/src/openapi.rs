@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::http::alerts::{Alerts, Notifications, OneAlert, SilenceView, Silences, Taken, Tried};
+use crate::http::archive::Imported;
 use crate::http::audit::{Audit, Proof, Verified};
 use crate::http::context::{Cleared, Context, RegistrationView};
 use crate::http::events::{EventView, Events};
@@ -42,7 +43,7 @@ pub(crate) fn document() -> String {
             "app.file" => "*/*",
             "event.follow" => "text/event-stream",
             "metrics.scrape" => "text/plain",
-            "audit.export" => "application/x-ndjson",
+            "audit.export" | "archive.export" => "application/x-ndjson",
             _ => "application/json",
         };
         let status = if route.operation.ends_with(".create") { "201" } else { "200" };
@@ -63,6 +64,10 @@ pub(crate) fn document() -> String {
         if has_body || route.operation.ends_with(".create") {
             operation["requestBody"] =
                 json!({"content": {"application/json": {"schema": {"type": "object"}}}});
+        }
+        if route.operation == "archive.import" {
+            let archive = json!({"schema": {"type": "string"}});
+            operation["requestBody"] = json!({"content": {"application/x-ndjson": archive}});
         }
         let entry = paths.entry(route.path).or_insert_with(|| json!({}));
         entry[route.method] = operation;
@@ -124,12 +129,17 @@ fn queries(operation: &str) -> Vec<Value> {
             ("agent", "string"),
             ("action", "string"),
             ("server", "string"),
+            ("segment", "string"),
             ("since", "string"),
             ("until", "string"),
             ("after", "integer"),
             ("before", "integer"),
             ("limit", "integer"),
         ],
+        "archive.export" => &[("tenant", "string"), ("form", "string")],
+        "archive.import" => {
+            &[("tenant", "string"), ("mode", "string"), ("dry_run", "boolean"), ("confirm", "boolean")]
+        }
         "event.list" | "event.follow" => &[
             ("tenant", "string"),
             ("type", "string"),
@@ -199,6 +209,8 @@ fn routes(generator: &mut SchemaGenerator) -> Vec<Route> {
         post "/register" "registration.create" RegistrationView, "Tell of a model or an agent: {type, data}";
         get "/context" "context.read" Context, "Models, agents, tasks, audit and events at a glance";
         post "/clear" "context.clear" Cleared, "Delete events, tasks and registrations: {confirm: true}";
+        get "/export" "archive.export" String, "Everything that is kept, as an archive (form=context: as GET /context shows it)";
+        post "/import" "archive.import" Imported, "Take in an archive or a context, whole or not at all: mode=merge or replace, dry_run";
         get "/tasks" "task.list" TaskPage, "Tasks, newest first";
         post "/tasks" "task.create" TaskView, "Run a list in the background: {name, priority, tasks}";
         get "/tasks/{id}" "task.read" TaskDetail, "One task, and what became of its items";

@@ -13,6 +13,7 @@
 //! manifest: `head -n -1 FILE | sha256sum` gives it too.
 
 mod apply;
+mod check;
 mod export;
 mod import;
 mod lines;
@@ -22,6 +23,7 @@ mod trail;
 
 use serde::Serialize;
 
+pub use check::{Checked, CheckedTrail, check};
 pub use export::{Export, Sealed};
 pub use import::{Import, ImportError};
 pub use lines::{BEGINNING, Header, Writer};

@@ -143,10 +143,7 @@ impl Db {
     /// Ends the transaction where one is open; what was changed is not kept.
     pub(crate) fn rollback(&mut self) {
         // The error that led here is the one to tell.
-        let _ = match self {
-            Db::Sqlite(db) if !db.is_in_transaction() => Ok(()),
-            _ => self.batch("ROLLBACK"),
-        };
+        let _ = if self.is_in_transaction() { self.batch("ROLLBACK") } else { Ok(()) };
     }
 
     /// Does something whole or not at all, inside the transaction.
@@ -155,9 +152,22 @@ impl Db {
         work: impl FnOnce(&mut Db) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.batch("SAVEPOINT one")?;
-        let done = work(self);
-        self.batch(if done.is_ok() { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" })?;
-        done
+        match work(self) {
+            Ok(done) => self.batch("RELEASE one").map(|()| done),
+            Err(error) => {
+                // Where the whole transaction is gone already, the first error tells why.
+                let undone = self.batch("ROLLBACK TO one; RELEASE one");
+                if self.is_in_transaction() { undone.and(Err(error)) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Whether a transaction is open. SQLite ends one by itself where the disk fails; Postgres does not.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        match self {
+            Db::Sqlite(db) => db.is_in_transaction(),
+            Db::Postgres(_) => true,
+        }
     }
 
     /// Whether the connection is lost, so that a new one is needed.

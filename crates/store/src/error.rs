@@ -42,7 +42,7 @@ pub enum StoreError {
     },
     /// The file is not a SQLite database, or a damaged one.
     #[error(
-        "could not use {place}: it is damaged or not a SQLite database; move it away and start again, or restore a copy"
+        "could not use {place}: it is damaged or not a SQLite database; stop Puerto, move it away, and put a copy in its place (`puerto backup` makes one), or start anew and take in an archive with `puerto restore`"
     )]
     Damaged {
         /// The file, or the server.
@@ -77,9 +77,29 @@ pub enum StoreError {
         why: String,
     },
     /// The disk is full.
-    #[error("could not write {place}: the disk is full")]
+    #[error(
+        "could not write {place}: the disk is full; free space there, and it goes on by itself; what was answered is kept"
+    )]
     Full {
         /// The file, or the server.
+        place: Box<str>,
+    },
+    /// The disk does not do what it is asked.
+    #[error(
+        "could not use {place}: {why}; see whether its disk is there, whole and free, and what limits the size of files; what was answered is kept"
+    )]
+    Disk {
+        /// The file.
+        place: Box<str>,
+        /// What SQLite says.
+        why: String,
+    },
+    /// A change beside this one met the disk's end, and the commit of both was undone.
+    #[error(
+        "could not write {place}: the disk failed in the middle of a commit, and all of it was undone; try again"
+    )]
+    Undone {
+        /// The file.
         place: Box<str>,
     },
     /// A value is larger than the store keeps.
@@ -112,6 +132,22 @@ pub enum StoreError {
         /// How many of it there may be.
         limit: i64,
     },
+    /// There is no file to copy.
+    #[error("could not back up {place}: {why}")]
+    NoFile {
+        /// The database.
+        place: Box<str>,
+        /// What to do in place of it.
+        why: &'static str,
+    },
+    /// A copy could not be made.
+    #[error("could not back up to {to}: {why}")]
+    Backup {
+        /// The file that it was to be.
+        to: Box<str>,
+        /// The reason.
+        why: String,
+    },
     /// The store is closed, or its writer has ended.
     #[error("the store is closed")]
     Closed,
@@ -134,8 +170,25 @@ impl StoreError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { place },
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged { place },
             Some(ErrorCode::DiskFull) => Self::Full { place },
+            Some(ErrorCode::SystemIoFailure) => Self::Disk { place, why: error.to_string() },
             Some(ErrorCode::CannotOpen) => Self::Open { place, why: error.to_string() },
             _ => Self::Sql { place, why: error.to_string() },
+        }
+    }
+
+    /// What everybody may know.
+    fn public(&self) -> &'static str {
+        match self {
+            Self::Full { .. } => "Puerto's own data cannot be written, since its disk is full",
+            Self::Disk { .. } | Self::Undone { .. } => {
+                "Puerto's own data cannot be written, since its disk fails"
+            }
+            Self::ReadOnly { .. } => "Puerto's own data cannot be written, since it is read-only",
+            Self::Locked { .. } => {
+                "Puerto's own data cannot be written, since another process keeps it locked"
+            }
+            Self::Damaged { .. } => "Puerto's own data is damaged; the log says what to do",
+            _ => "Puerto's own data is not available",
         }
     }
 
@@ -153,7 +206,7 @@ impl From<StoreError> for Error {
             StoreError::KeyReused { .. } => Error::caller(Code::Conflict, error.to_string()),
             StoreError::Url { .. } => Error::hub(Code::InvalidConfig, error.to_string()),
             // Paths are for the operator: they stay in the inner chain.
-            _ => Error::hub(Code::Unavailable, "Puerto's own data is not available").inside(error),
+            _ => Error::hub(Code::Unavailable, error.public()).inside(error),
         }
     }
 }

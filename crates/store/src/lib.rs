@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod audit;
+mod backup;
 mod catalogs;
 mod checks;
 mod clear;
@@ -25,6 +26,7 @@ mod tasks;
 mod writer;
 
 pub use audit::{AuditFilter, AuditRow, Draft, Phase};
+pub use backup::Backup;
 pub use catalogs::{CATALOG_BYTES_MAX, Catalog};
 pub use checks::{Grain, Sum};
 pub use clear::Contents;

@@ -234,7 +234,7 @@ impl Store {
         let run = move |db: Result<&mut Db, StoreError>| -> Answer {
             let made = db.and_then(|db| db.whole(work));
             // An asker who has gone does not need the answer.
-            Box::new(move |committed| drop(to.send(committed.and(made))))
+            Box::new(move |committed| drop(to.send(made.and_then(|made| committed.map(|()| made)))))
         };
         if !self.0.queue.push_change(Change { run: Box::new(run), _permit: permit }) {
             return Err(StoreError::Closed);

@@ -305,6 +305,62 @@ async fn a_locked_file_is_named_and_nothing_is_half_done() {
     store.catalog_save(&tenant("a"), &name("x"), "{}").await.unwrap();
 }
 
+/// Where SQLite undoes a whole commit by itself, nobody in it is told that anything was kept, and nothing is.
+#[tokio::test]
+async fn a_commit_that_the_disk_undoes_is_undone_for_everybody_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(URL, dir.path()).unwrap();
+    let (release, held) = hold(&store).await;
+    let (of, server) = (tenant("a"), name("x"));
+    let first = store.catalog_save(&of, &server, "{}");
+    // What SQLite does when the disk fails while pages are spilled.
+    let failing = store.change(|db| {
+        db.execute("ROLLBACK", &[])?;
+        Err::<(), _>(StoreError::Full { place: "here".into() })
+    });
+    let last = store.catalog_save(&of, &server, "[]");
+    store.audit_append(vec![draft("a", "x", "lost")]);
+    let release = async {
+        release.send(()).unwrap();
+        held.await.unwrap()
+    };
+    let (first, failing, last, held) = tokio::join!(first, failing, last, release);
+    held.unwrap();
+    assert!(matches!(first, Err(StoreError::Undone { .. })), "{first:?}");
+    assert!(matches!(failing, Err(StoreError::Full { .. } | StoreError::Undone { .. })), "{failing:?}");
+    assert!(matches!(last, Err(StoreError::Undone { .. })), "{last:?}");
+    assert!(store.catalogs_load(&Scope::all()).await.unwrap().is_empty());
+    assert_eq!(store.audit_total().await.unwrap(), 0);
+    store.audit_append(vec![draft("a", "x", "kept")]);
+    store.catalog_save(&of, &server, "{}").await.unwrap();
+    assert_eq!(store.audit_total().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing_that_was_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(URL, dir.path()).unwrap();
+    store.change(|db| db.execute("PRAGMA max_page_count = 200", &[])).await.unwrap();
+    let document = format!("\"{}\"", "x".repeat(20_000));
+    let mut kept = 0;
+    let full = loop {
+        match store.catalog_save(&tenant("a"), &name(&format!("s{kept}")), &document).await {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, StoreError::Full { place: shown(&dir.path().join("data/puerto.db")) });
+    assert!(full.to_string().contains("free space"), "{full}");
+    assert_eq!(
+        puerto_core::Error::from(full).public(),
+        "Puerto's own data cannot be written, since its disk is full"
+    );
+    assert!(kept > 5);
+    store.change(|db| db.execute("PRAGMA max_page_count = 100000", &[])).await.unwrap();
+    store.catalog_save(&tenant("a"), &name("more"), &document).await.unwrap();
+    assert_eq!(store.catalogs_load(&Scope::all()).await.unwrap().len(), kept + 1);
+}
+
 #[tokio::test]
 async fn a_panicking_writer_answers_everyone_with_closed() {
     let store = Store::open("sqlite::memory:", Path::new("")).unwrap();

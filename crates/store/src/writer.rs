@@ -79,6 +79,9 @@ impl Writer {
                 Job::Change(change) => {
                     let db = done.as_ref().map_err(Clone::clone).map(|()| &mut self.db);
                     answers.push((change.run)(db));
+                    if done.is_ok() && !self.db.is_in_transaction() {
+                        done = Err(StoreError::Undone { place: self.place.shown() });
+                    }
                 }
             }
         }

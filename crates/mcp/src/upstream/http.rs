@@ -45,13 +45,22 @@ pub struct Payload {
     next: Option<Bytes>,
     rest: std::vec::IntoIter<Bytes>,
     left: u64,
+    /// Where one comes from whose length is not known.
+    more: Option<mpsc::Receiver<Bytes>>,
+}
+
+impl Payload {
+    /// A body that comes piece by piece and ends when nobody holds the other end any more.
+    pub fn streamed(from: mpsc::Receiver<Bytes>) -> Self {
+        Self { more: Some(from), ..Self::default() }
+    }
 }
 
 impl From<Parts> for Payload {
     fn from(parts: Parts) -> Self {
         let left = parts.len() as u64;
         let (next, rest) = parts.split_first();
-        Self { next, rest, left }
+        Self { next, rest, left, more: None }
     }
 }
 
@@ -61,8 +70,11 @@ impl Body for Payload {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyFrame<Bytes>, Self::Error>>> {
+        if let Some(more) = &mut self.more {
+            return more.poll_recv(cx).map(|piece| piece.map(|piece| Ok(BodyFrame::data(piece))));
+        }
         let rest = self.rest.next();
         let part = std::mem::replace(&mut self.next, rest);
         self.left -= part.as_ref().map_or(0, Bytes::len) as u64;
@@ -70,11 +82,11 @@ impl Body for Payload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next.is_none()
+        self.next.is_none() && self.more.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        if self.more.is_some() { SizeHint::default() } else { SizeHint::with_exact(self.left) }
     }
 }
 

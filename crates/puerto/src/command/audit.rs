@@ -1,12 +1,13 @@
 //! `puerto audit`: who did what, and whether the record of it is whole. A file that was exported is verified here, with
 //! nothing but the file and the key.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::ExitCode;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use puerto_core::{Code, Error, Result};
+use puerto_store::archive::{self, Checked};
 use puerto_store::audit::checkpoint::Verifier;
 use puerto_store::audit::tree;
 use puerto_store::audit::verify::{self, Verdict, Verification};
@@ -44,6 +45,7 @@ async fn list(args: &AuditList) -> ExitCode {
         ("agent", &args.agent),
         ("action", &args.action),
         ("server", &args.server),
+        ("segment", &args.segment),
         ("since", &args.since),
     ];
     let mut path = format!("/audit?limit={}", args.lines.clamp(1, 1000));
@@ -103,10 +105,71 @@ fn shown(found: &Value) -> String {
     }
     lines.push(format!("root {}", text(&found["root"])));
     lines.push(format!("key  {}", text(&found["key"])));
+    lines.extend(found["segments"].as_array().into_iter().flatten().map(segment));
     lines.join("\n")
 }
 
+/// A trail that came with an archive, in words.
+fn segment(found: &Value) -> String {
+    let verdict = &found["verdict"];
+    let (name, size) = (text(&found["segment"]), text(&verdict["size"]));
+    let by = match found["key"].as_str() {
+        Some(key) => format!("compared with {} checkpoints of {key}", text(&verdict["checkpoints"])),
+        None => "signed by nobody, so it is only as it came".to_owned(),
+    };
+    let faults: Vec<_> = verdict["faults"].as_array().into_iter().flatten().collect();
+    let head = match faults.len() {
+        0 => format!("segment {name} is whole: {size} records, {by}"),
+        1 => format!("segment {name} has 1 fault in {size} records, {by}"),
+        count => format!("segment {name} has {count} faults in {size} records, {by}"),
+    };
+    let each = faults.iter().map(|fault| format!("\n  {}: {}", text(&fault["kind"]), text(&fault["what"])));
+    head + &each.collect::<String>()
+}
+
+/// Verifies an archive, with the audit trails in it.
+fn verify_archive(file: &Path, key: Option<&str>) -> Result<Value> {
+    let bad = |why: String| Error::caller(Code::BadRequest, format!("{}: {why}", file.display()));
+    let opened = std::fs::File::open(file).map_err(|error| bad(error.to_string()))?;
+    let Checked { records, trails } =
+        archive::check(BufReader::new(opened).lines()).map_err(|error| bad(error.to_string()))?;
+    if let Some(key) = key.filter(|key| !trails.iter().any(|trail| trail.key.as_deref() == Some(key))) {
+        return Err(bad(format!("no audit trail in it is signed by {key}")));
+    }
+    Ok(json!({"ok": true, "records": records, "trails": trails}))
+}
+
+fn shown_archive(found: &Value) -> String {
+    let trails = found["trails"].as_array().into_iter().flatten().map(|trail| {
+        let by = match trail["key"].as_str() {
+            Some(key) => format!("compared with {} checkpoints of {key}", text(&trail["checkpoints"])),
+            None => "signed by nobody".to_owned(),
+        };
+        format!("\ntrail {} is whole: {} records, {by}", text(&trail["segment"]), text(&trail["records"]))
+    });
+    format!("the archive is whole: {} records", text(&found["records"])) + &trails.collect::<String>()
+}
+
+/// Whether a file begins as archives do.
+fn is_archive(file: &Path) -> bool {
+    let mut begins = Vec::new();
+    let read = std::fs::File::open(file)
+        .map(|file| file.take(archive::BEGINNING.len() as u64).read_to_end(&mut begins));
+    read.is_ok() && begins == archive::BEGINNING.as_bytes()
+}
+
 fn verify_file(file: &Path, key: Option<&str>, is_json: bool) -> ExitCode {
+    if is_archive(file) {
+        let found = match verify_archive(file, key) {
+            Ok(found) => found,
+            Err(error) => return failed(&error),
+        };
+        out::line(if is_json { found.to_string() } else { shown_archive(&found) });
+        if key.is_none() {
+            out::error_line("the keys are those of the file itself; name the one that you trust with --key");
+        }
+        return ExitCode::SUCCESS;
+    }
     let found = match verified(file, key) {
         Ok(found) => found,
         Err(error) => return failed(&error),

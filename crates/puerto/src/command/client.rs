@@ -1,16 +1,21 @@
 //! Asks a running hub over REST.
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
 use puerto_core::{Code, Error, Result};
 use puerto_mcp::frame::Parts;
 use puerto_mcp::upstream::http::{Payload, path_of};
 use puerto_mcp::upstream::pool::{Connector, Pool, Reading};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 /// Largest answer that a command reads.
 const ANSWER_MAX: usize = 256 * 1024 * 1024;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// A running hub.
 pub(crate) struct Client {
@@ -79,22 +84,36 @@ impl Client {
         Ok(())
     }
 
+    /// Hands in a body that comes piece by piece.
+    pub(crate) async fn hand_in(&self, path: &str, body: mpsc::Receiver<Bytes>) -> Result<Value> {
+        let response = self.request(Method::POST, path, Payload::streamed(body), NDJSON).await?;
+        self.answer(response).await
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Value> {
         let response = self.send(method, path, body).await?;
         self.answer(response).await
     }
 
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Reading>> {
+        self.request(method, path, Payload::from(Parts::one(body)), JSON).await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Payload,
+        kind: HeaderValue,
+    ) -> Result<Response<Reading>> {
         let uri: Uri = format!("{}{path}", self.base).parse().map_err(|e| {
             Error::caller(Code::BadRequest, format!("{}{path} is no URL", self.base))
                 .inside(std::io::Error::other(format!("{e}")))
         })?;
-        let mut request = Request::new(Payload::from(Parts::one(body)));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = path_of(&uri);
-        request
-            .headers_mut()
-            .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(CONTENT_TYPE, kind);
         let nobody = |e| {
             Error::upstream(
                 Code::Unavailable,

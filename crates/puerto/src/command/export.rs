@@ -1,4 +1,4 @@
-//! `puerto export`: the entry that points a client at the hub, printed or merged into the client's file.
+//! `puerto export --client`: the entry that points a client at the hub, printed or merged into the client's file.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use crate::config::{self, Origin, Problem};
 use crate::out;
 
 /// Runs the command.
-pub(crate) fn run(args: &Export) -> ExitCode {
+pub(crate) fn run(args: &Export, client: ClientKind) -> ExitCode {
     // Only the gateway matters here: a variable that some server lacks is no reason to refuse.
     let origin = config::locate(args.config.config.as_deref(), &super::env);
     let gateway = match super::load_without_variables(&origin) {
@@ -25,22 +25,22 @@ pub(crate) fn run(args: &Export) -> ExitCode {
             Err(code) => return code,
         },
     };
-    match export(args, &gateway) {
+    match export(args, client, &gateway) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => refused(&problem),
     }
 }
 
-fn export(args: &Export, gateway: &GatewayDef) -> Done<()> {
+fn export(args: &Export, client: ClientKind, gateway: &GatewayDef) -> Done<()> {
     ServerName::new(&args.name).map_err(|e| Problem::error(e.to_string()))?;
-    TenantId::new(&args.tenant).map_err(|e| Problem::error(e.to_string()))?;
+    TenantId::new(tenant_of(args)).map_err(|e| Problem::error(e.to_string()))?;
     args.profile.as_deref().map(ProfileName::new).transpose().map_err(|e| Problem::error(e.to_string()))?;
-    let entry = entry(args, gateway)?;
-    let file = file(args)?;
+    let entry = entry(args, client, gateway)?;
+    let file = file(args, client)?;
     let shown = places::shown(&file, &super::env);
     if !args.write {
-        out::error_line(format!("for {}, in {shown} (--write puts it there):", args.client.title()));
-        out::line(match args.client {
+        out::error_line(format!("for {}, in {shown} (--write puts it there):", client.title()));
+        out::line(match client {
             ClientKind::Codex => table(&args.name, &entry),
             client => merged(&shown, None, list_of(client), &args.name, &entry)?
                 .unwrap_or_default()
@@ -50,7 +50,7 @@ fn export(args: &Export, gateway: &GatewayDef) -> Done<()> {
         return Ok(());
     }
     let before = edit::read(&file)?.filter(|text| !text.trim().is_empty());
-    let after = match args.client {
+    let after = match client {
         ClientKind::Codex => in_toml(&shown, before.as_deref(), &args.name, &entry)?,
         client => merged(&shown, before.as_deref(), list_of(client), &args.name, &entry)?,
     };
@@ -62,19 +62,24 @@ fn export(args: &Export, gateway: &GatewayDef) -> Done<()> {
     let kept =
         backup.map(|path| format!("; as it was: {}", places::shown(&path, &super::env))).unwrap_or_default();
     out::line(format!("{} is in {shown}{kept}", args.name));
-    out::line(format!("restart {} to use it", args.client.title()));
+    out::line(format!("restart {} to use it", client.title()));
     Ok(())
 }
 
+/// The tenant that the client works in.
+fn tenant_of(args: &Export) -> &str {
+    args.tenant.as_deref().unwrap_or("default")
+}
+
 /// The client's file that is meant.
-fn file(args: &Export) -> Done<PathBuf> {
-    let title = args.client.title();
+fn file(args: &Export, client: ClientKind) -> Done<PathBuf> {
+    let title = client.title();
     if args.project {
         let none = || Problem::error(format!("{title} has no file of a project")).help("leave --project out");
-        return Ok(args.client.project_file().map(PathBuf::from).ok_or_else(none)?);
+        return Ok(client.project_file().map(PathBuf::from).ok_or_else(none)?);
     }
     let nowhere = || Problem::error("nothing says where your home directory is").help("set HOME");
-    Ok(args.client.user_file(&super::env).ok_or_else(nowhere)?)
+    Ok(client.user_file(&super::env).ok_or_else(nowhere)?)
 }
 
 /// The key under which a client lists servers.
@@ -83,9 +88,9 @@ fn list_of(client: ClientKind) -> &'static str {
 }
 
 /// What the client has to know, in the order in which people write it.
-fn entry(args: &Export, gateway: &GatewayDef) -> Done<Vec<(String, Json)>> {
-    let typed = matches!(args.client, ClientKind::ClaudeCode | ClientKind::Vscode);
-    let over_http = args.http || !args.stdio && args.client != ClientKind::ClaudeDesktop;
+fn entry(args: &Export, client: ClientKind, gateway: &GatewayDef) -> Done<Vec<(String, Json)>> {
+    let typed = matches!(client, ClientKind::ClaudeCode | ClientKind::Vscode);
+    let over_http = args.http || !args.stdio && client != ClientKind::ClaudeDesktop;
     let mut entry = Vec::new();
     if !over_http {
         if typed {
@@ -94,7 +99,7 @@ fn entry(args: &Export, gateway: &GatewayDef) -> Done<Vec<(String, Json)>> {
         let (program, arguments) = command(args)?;
         entry.extend([("command", json!(program)), ("args", json!(arguments))]);
     } else {
-        if args.client == ClientKind::ClaudeDesktop {
+        if client == ClientKind::ClaudeDesktop {
             let problem = Problem::error("the file of Claude Desktop holds commands only, and no addresses");
             return Err(problem.help("take --stdio: the command joins the hub that runs").into());
         }
@@ -106,8 +111,8 @@ fn entry(args: &Export, gateway: &GatewayDef) -> Done<Vec<(String, Json)>> {
         if typed {
             entry.push(("type", json!("http")));
         }
-        let key = if args.client == ClientKind::Windsurf { "serverUrl" } else { "url" };
-        entry.push((key, json!(url(gateway, &args.tenant, args.profile.as_deref()))));
+        let key = if client == ClientKind::Windsurf { "serverUrl" } else { "url" };
+        entry.push((key, json!(url(gateway, tenant_of(args), args.profile.as_deref()))));
     }
     Ok(entry.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
@@ -130,8 +135,8 @@ fn command(args: &Export) -> Done<(String, Vec<String>)> {
         let file = std::path::absolute(&file).map_err(|e| failed("the configuration's path", e))?;
         arguments.extend(["--config".to_owned(), file.display().to_string()]);
     }
-    if args.tenant != "default" {
-        arguments.extend(["--tenant".to_owned(), args.tenant.clone()]);
+    if tenant_of(args) != "default" {
+        arguments.extend(["--tenant".to_owned(), tenant_of(args).to_owned()]);
     }
     if let Some(profile) = &args.profile {
         arguments.extend(["--profile".to_owned(), profile.clone()]);

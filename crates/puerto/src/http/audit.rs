@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use puerto_core::record::Kind;
 use puerto_core::{Action, Code, Error, TenantId};
+use puerto_store::archive::SegmentVerdict;
 use puerto_store::audit::verify::{self, Verdict};
 use puerto_store::{AuditFilter, AuditRow, Draft, Scope};
 use schemars::JsonSchema;
@@ -57,6 +58,9 @@ pub(crate) struct Verified {
     #[serde(flatten)]
     #[schemars(with = "serde_json::Value")]
     verdict: Verdict,
+    /// The same of each trail that came with an archive.
+    #[schemars(with = "Vec<serde_json::Value>")]
+    segments: Vec<SegmentVerdict>,
 }
 
 /// What shows that a record is in the trail, without the database.
@@ -80,6 +84,7 @@ pub(super) struct AuditQuery {
     agent: Option<String>,
     action: Option<String>,
     server: Option<String>,
+    segment: Option<String>,
     since: Option<String>,
     until: Option<String>,
     after: Option<i64>,
@@ -138,9 +143,17 @@ pub(super) async fn list(Shared(api): Shared<Api>, Asked(query): Asked<AuditQuer
         after: query.after,
         before: query.before,
         limit,
+        segment: query.segment,
     };
     let is_ascending = which.after.is_some();
-    let work = async { Ok(api.store.audit_list(&scope, which).await?) };
+    let work = async {
+        if let Some(name) = &which.segment
+            && !api.store.segments_list().await?.iter().any(|one| one.segment == *name)
+        {
+            return Err(Error::not_found("audit segment", name));
+        }
+        Ok(api.store.audit_list(&scope, which).await?)
+    };
     let audit = match ctx {
         Some(ctx) => ctx.run(Kind::Control("audit.list"), work).await?,
         None => work.await.map_err(Refused::from)?,
@@ -156,13 +169,15 @@ pub(super) async fn verify(Shared(api): Shared<Api>) -> Answer<Verified> {
     let key = api.seal.verifier();
     let work = async {
         let checkpoints = api.seal.checkpoints().await?;
-        Ok(api.store.audit_verify(&checkpoints, &key).await?)
+        let verdict = api.store.audit_verify(&checkpoints, &key).await?;
+        Ok((verdict, api.store.segments_verify().await?))
     };
-    let verdict = match ctx {
+    let (verdict, segments) = match ctx {
         Some(ctx) => ctx.run(Kind::Control("audit.verify"), work).await?,
         None => work.await?,
     };
-    Ok(Json(Verified { ok: verdict.faults.is_empty(), key: key.to_string(), verdict }))
+    let ok = verdict.faults.is_empty() && segments.iter().all(|one| one.verdict.faults.is_empty());
+    Ok(Json(Verified { ok, key: key.to_string(), verdict, segments }))
 }
 
 /// `GET /audit/prove/{seq}`.

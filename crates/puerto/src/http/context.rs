@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use puerto_core::record::Kind;
-use puerto_core::{Action, Code, Error, Severity, TenantId};
+use puerto_core::{Action, Code, Ctx, Error, Severity, TenantId};
 use puerto_store::{
     AuditFilter, AuditRow, Contents, EventFilter, EventRow, Noun, Registration, Scope, TaskFilter,
 };
@@ -180,7 +180,7 @@ fn status(noun: Noun, registration: &Registration, now: SystemTime) -> String {
     }
 }
 
-fn shown(noun: Noun, registration: &Registration, now: SystemTime) -> Shown {
+pub(super) fn shown(noun: Noun, registration: &Registration, now: SystemTime) -> Shown {
     Shown(registration.members(&[
         ("tenant", &json!(registration.tenant)),
         ("registered_at", &json!(registration.registered_us / 1000)),
@@ -222,14 +222,7 @@ pub(super) async fn clear(
     Asked(query): Asked<TenantQuery>,
     bytes: Bytes,
 ) -> Answer<Cleared> {
-    let (scope, ctx) = match &query.tenant {
-        Some(tenant) => {
-            let (tenant, ctx) = api.find(tenant)?;
-            ctx.require(Action::Manage, &tenant.view.id)?;
-            (Scope::tenant(tenant.view.id.clone()), Some(ctx))
-        }
-        None => (Scope::all(), api.everywhere(Action::Manage)?),
-    };
+    let (scope, ctx) = api.managed(query.tenant.as_deref())?;
     let given = match bytes.is_empty() {
         true => Confirmation::default(),
         false => body::read("confirmation", &bytes)?,
@@ -250,14 +243,18 @@ pub(super) async fn clear(
         Some(ctx) => ctx.run(Kind::Control("context.clear"), work).await?,
         None => work.await?,
     };
-    let payload = json!({"cleared": cleared});
-    match (&query.tenant, &ctx) {
-        (Some(_), Some(ctx)) => {
-            api.feed.tell(&ctx.tenant.id, "context.cleared", Severity::Warning, None, &payload);
-        }
-        _ => api.feed.tell_all(&api.hub, "context.cleared", Severity::Warning, &payload),
-    }
+    api.tell("context.cleared", (query.tenant.as_deref(), ctx.as_ref()), &json!({"cleared": cleared}));
     Ok(Json(Cleared { cleared }))
+}
+
+impl Api {
+    /// Tells that the data of a tenant, or of every one, is another now.
+    pub(super) fn tell(&self, kind: &str, of: (Option<&str>, Option<&Ctx>), payload: &Value) {
+        match of {
+            (Some(_), Some(ctx)) => self.feed.tell(&ctx.tenant.id, kind, Severity::Warning, None, payload),
+            _ => self.feed.tell_all(&self.hub, kind, Severity::Warning, payload),
+        }
+    }
 }
 
 #[cfg(test)]

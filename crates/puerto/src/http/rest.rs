@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use super::apps::{self, Apps};
 use super::events::{self, Bounds};
 use super::problem::Refused;
-use super::{alerts, audit, context, metrics, services, tasks, tools, usage};
+use super::{alerts, archive, audit, context, metrics, services, tasks, tools, usage};
 use crate::alerts::Alerts;
 use crate::audit::Seal;
 use crate::feed::Feed;
@@ -111,6 +111,8 @@ pub(crate) fn router(api: Api, body_max: usize) -> Router {
         .route("/register", post(context::register))
         .route("/context", get(context::read))
         .route("/clear", post(context::clear))
+        .route("/export", get(archive::export))
+        .route("/import", post(archive::import))
         .route("/tasks", get(tasks::list).post(tasks::create))
         .route("/tasks/{id}", get(tasks::read))
         .route("/tasks/{id}/cancel", post(tasks::cancel))
@@ -369,6 +371,14 @@ impl Api {
         Ok((Scope::all(), self.everywhere(Action::Read)?))
     }
 
+    /// The same for whoever changes all data of a tenant, or of every one.
+    pub(super) fn managed(&self, tenant: Option<&str>) -> Result<(Scope, Option<Ctx>), Error> {
+        let Some(tenant) = tenant else { return Ok((Scope::all(), self.everywhere(Action::Manage)?)) };
+        let (tenant, ctx) = self.find(tenant)?;
+        ctx.require(Action::Manage, &tenant.view.id)?;
+        Ok((Scope::tenant(tenant.view.id.clone()), Some(ctx)))
+    }
+
     /// Something that concerns every tenant: whoever asks must be allowed to in each.
     pub(super) fn everywhere(&self, action: Action) -> Result<Option<Ctx>, Error> {
         let tenants = self.hub.tenants();
@@ -427,8 +437,13 @@ async fn health(Shared(api): Shared<Api>) -> Json<Health> {
     let detail = (!well).then(|| format!("not serving: {}", down.join(", ")));
     components.insert("servers", Component { status: if well { "healthy" } else { "degraded" }, detail });
     let lost = api.store.lost() + api.hub.records_lost();
-    let detail = (lost > 0).then(|| format!("{lost} records were not kept since the start"));
-    components.insert("store", Component { status: if lost == 0 { "healthy" } else { "degraded" }, detail });
+    let detail = match (api.store.is_failing(), lost) {
+        (true, _) => Some("what was to be kept last could not be written; the log says why".to_owned()),
+        (false, 0) => None,
+        (false, lost) => Some(format!("{lost} records were not kept since the start")),
+    };
+    let status = if detail.is_none() { "healthy" } else { "degraded" };
+    components.insert("store", Component { status, detail });
     let sessions = format!("{} sessions open", api.hub.sessions.count());
     components.insert("gateway", Component { status: "healthy", detail: Some(sessions) });
     let fault = api.reload.as_ref().and_then(|reload| reload.fault());

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod apps;
+mod archive;
 mod audit;
 mod browser;
 mod check;

@@ -69,6 +69,7 @@ fn every_route_in_it_answers() {
                 "/register" => r#"{"type":"agent","data":{"name":"bot"}}"#,
                 "/tasks" => list.as_str(),
                 "/clear" => r#"{"confirm":true}"#,
+                "/import" => r#"{"models":[]}"#,
                 "/audit" => r#"{"action":"deploy","agent":"bot"}"#,
                 "/alerts/{id}/ack" => r#"{"reason":"mine"}"#,
                 "/alerts/silences" => r#"{"match":{"service":"none"},"for":"1h","reason":"work"}"#,

@@ -6,7 +6,7 @@ use std::fmt;
 use puerto_core::{Code, Error, Retry};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::lines::{Fault, Header, Line, Reader};
+use super::lines::{Fault, Header, Line, MANIFEST, Reader};
 use super::section::{SECTIONS, Section, Value};
 use super::trail::{AUDIT, Ended, Head, Incoming, Leaf};
 use super::{ARCHIVE_BYTES_MAX, ARCHIVE_LINE_MAX, Mode, Report, apply, stage, trail};
@@ -190,6 +190,13 @@ impl Import {
     pub async fn end(mut self) -> Result<Report, ImportError> {
         if !self.rest.is_empty() {
             let line = std::mem::take(&mut self.rest);
+            // Some tools take the last line break away; of everything else it is the end that is missing.
+            if self.reader.line() > 0 && !line.starts_with(MANIFEST.as_bytes()) {
+                return Err(self
+                    .reader
+                    .fault("the archive ends in the middle of the next line: it was cut off")
+                    .into());
+            }
             self.line(&line).await?;
         }
         self.reader.end()?;

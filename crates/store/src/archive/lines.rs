@@ -27,7 +27,8 @@ pub struct Header {
 /// How every archive begins.
 pub const BEGINNING: &str = "{\"puerto_archive\":";
 const SECTION: &str = "{\"section\":";
-const MANIFEST: &str = "{\"manifest\":";
+/// How the last line begins.
+pub(crate) const MANIFEST: &str = "{\"manifest\":";
 
 /// What is known of a section once it has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -337,7 +337,8 @@ async fn an_archive_that_is_not_as_it_should_be_is_refused_and_leaves_nothing() 
             let begins = format!("{{\"section\":\"{section}\"");
             lines.iter().position(|line| line.starts_with(&begins)).unwrap() + 2
         };
-        let cut = lines[..lines.len() - 1].join("\n");
+        let cut = lines[..lines.len() - 1].join("\n") + "\n";
+        let half = lines[..lines.len() - 1].join("\n");
         let twice = |n: usize| {
             let mut lines = lines.clone();
             lines.insert(n, lines[n - 1]);
@@ -345,7 +346,8 @@ async fn an_archive_that_is_not_as_it_should_be_is_refused_and_leaves_nothing() 
         };
         let events = first("events");
         let cases = vec![
-            (cut, lines.len() - 1, "audit", "it was cut off"),
+            (cut, lines.len() - 1, "audit", "without its manifest: it was cut off"),
+            (half, lines.len() - 2, "audit", "in the middle of the next line: it was cut off"),
             (whole.replacen("\"seq\":3", "\"seq\":-3", 1), events + 2, "events", "seq: -3 is no number"),
             (whole.replacen("\"seq\":3", "\"seq\":33", 1), events - 1, "events", "were changed"),
             (
@@ -500,6 +502,43 @@ async fn old_events_that_were_imported_take_no_younger_ones_with_them() {
         let left = store.events_list(&Scope::all(), EventFilter::default()).await.unwrap();
         assert_eq!(left.iter().map(|row| row.event.id.as_str()).collect::<Vec<_>>(), ["younger", "young"]);
     }
+}
+
+async fn pages_max(store: &Store, more: i64) {
+    let set = move |db: &mut Db| {
+        let there: i64 = db.first("PRAGMA page_count", &[], |row| row.get(0))?.unwrap();
+        db.execute(&format!("PRAGMA max_page_count = {}", there + more), &[]).map(drop)
+    };
+    store.change(set).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_in_the_middle_leaves_all_as_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(URL, dir.path()).unwrap();
+    fill(&store).await;
+    let before = export(&store, &Scope::all()).await;
+    let from = Store::open("sqlite::memory:", Path::new("")).unwrap();
+    for n in 0..40 {
+        let large = format!("\"{}\"", "x".repeat(10_000));
+        from.events_append(&tenant("z"), vec![event(&n.to_string(), &large)], None).await.unwrap();
+    }
+    let archive = export(&from, &Scope::all()).await;
+    pages_max(&store, 20).await;
+    for _ in 0..3 {
+        let refused = import(&store, &archive, Mode::Merge, false).await.unwrap_err();
+        assert!(matches!(&refused, ImportError::Store(StoreError::Full { .. })), "{refused}");
+        assert!(refused.to_string().contains("free space"), "{refused}");
+        same(&before, &export(&store, &Scope::all()).await);
+    }
+    // The trail goes on, and so does everything once there is room.
+    store.audit_append(vec![draft("a", "x", "after")]);
+    store.flush().await.unwrap();
+    pages_max(&store, 10_000).await;
+    import(&store, &archive, Mode::Merge, false).await.unwrap();
+    assert_eq!(store.events_count(&Scope::tenant(tenant("z"))).await.unwrap(), 40);
+    let checked = store.audit_verify("", &signer().verifier()).await.unwrap();
+    assert_eq!((checked.size, checked.faults.len()), (5, 0), "{checked:?}");
 }
 
 /// No key and no secret, and no other form of a number or a text.
