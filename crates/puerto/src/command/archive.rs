@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressStyle};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use puerto_core::{Code, Error, Result};
 use serde_json::{Value, json};
@@ -49,6 +50,16 @@ pub(crate) async fn export(args: &Export) -> ExitCode {
     }
 }
 
+/// Shows on a terminal how much has gone by.
+fn progress(name: &Path) -> ProgressBar {
+    let bar =
+        if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {bytes} {binary_bytes_per_sec}") {
+        bar.set_style(style);
+    }
+    bar.with_message(out::harmless(&name.display().to_string()))
+}
+
 /// Writes an answer to a file, which takes the place of an earlier one only when it is whole. Answers its size, and its
 /// last line where that is JSON.
 async fn written(client: &Client, path: &str, to: &Path) -> Result<(u64, Value)> {
@@ -58,15 +69,18 @@ async fn written(client: &Client, path: &str, to: &Path) -> Result<(u64, Value)>
     };
     let mut file = private(&part).map_err(|error| wrong(&error))?;
     let (mut bytes, mut last, mut broken) = (0_u64, Vec::new(), None);
+    let bar = progress(to);
     let copied = client
         .copy(path, |piece| {
             bytes += piece.len() as u64;
+            bar.set_position(bytes);
             remember(&mut last, piece);
             if broken.is_none() {
                 broken = file.write_all(piece).err();
             }
         })
         .await;
+    bar.finish_and_clear();
     let done = copied.and_then(|()| match broken {
         Some(error) => Err(wrong(&error)),
         None => file.sync_all().and_then(|()| std::fs::rename(&part, to)).map_err(|error| wrong(&error)),
@@ -129,8 +143,11 @@ pub(crate) async fn restore(args: Restore) -> ExitCode {
     );
     let (to, from) = mpsc::channel(PIECES_WAITING_MAX);
     let (file, name) = (args.file.clone(), args.file.display().to_string());
-    let reading = tokio::task::spawn_blocking(move || read(file, &to));
+    let bar = progress(&args.file);
+    let shown = bar.clone();
+    let reading = tokio::task::spawn_blocking(move || read(file, &to, &shown));
     let answer = Client::new(&args.hub.url).hand_in(&path, from).await;
+    bar.finish_and_clear();
     // What could not be read is why the hub did not get it all.
     if answer.is_err()
         && let Ok(Err(error)) = reading.await
@@ -150,13 +167,14 @@ fn confirmed() -> bool {
     std::io::stdin().read_line(&mut answer).is_ok_and(|_| matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn read(file: PathBuf, to: &mpsc::Sender<Bytes>) -> std::io::Result<()> {
+fn read(file: PathBuf, to: &mpsc::Sender<Bytes>, bar: &ProgressBar) -> std::io::Result<()> {
     let mut from: Box<dyn Read> =
         if file.as_os_str() == "-" { Box::new(std::io::stdin().lock()) } else { Box::new(File::open(file)?) };
     loop {
         let mut piece = vec![0; PIECE];
         let length = from.read(&mut piece)?;
         piece.truncate(length);
+        bar.inc(length as u64);
         // Whoever does not listen any more has answered, and says why.
         if length == 0 || to.blocking_send(piece.into()).is_err() {
             return Ok(());

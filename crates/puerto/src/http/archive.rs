@@ -239,12 +239,12 @@ async fn take(api: &Api, query: &ImportQuery, body: &mut BodyDataStream) -> Resu
         }
         first.extend_from_slice(&piece);
     }
-    context(import, &first).await
+    context(import, &first, query.tenant.clone()).await
 }
 
 /// Takes in a context, as the archive that it stands for.
-async fn context(mut import: Import, text: &[u8]) -> Result<Report> {
-    let given = Given::read(text)?;
+async fn context(mut import: Import, text: &[u8], tenant: Option<String>) -> Result<Report> {
+    let given = Given::read(text, tenant)?;
     let done = match import.push(given.archive.as_bytes()).await {
         Ok(()) => import.end().await,
         Err(error) => Err(error),

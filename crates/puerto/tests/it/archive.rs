@@ -70,6 +70,14 @@ fn import(hub: &Hub, query: &str, body: &str) -> Answer {
     hub.request("POST", &format!("/import?{query}"), &[("Content-Type", "application/x-ndjson")], body)
 }
 
+/// The record of an operation that went well, once it is written.
+fn ended(hub: &Hub, action: &str) -> Value {
+    wait_until(&format!("{action} is recorded"), || {
+        let records = hub.get(&format!("/audit?action={action}")).json();
+        records["audit"].as_array().unwrap().iter().find(|one| one["outcome"] == "ok").cloned()
+    })
+}
+
 fn kill(hub: Hub) -> TempDir {
     let done = Command::new("kill").args(["-KILL", &hub.process.pid().to_string()]).status();
     assert!(done.unwrap().success());
@@ -122,6 +130,7 @@ fn a_trail_that_came_is_a_segment_which_is_read_and_verified_by_itself() {
         let audit =
             report["sections"].as_array().unwrap().iter().find(|one| one["section"] == "audit").unwrap();
         let name = audit["segment"].as_str().unwrap().to_owned();
+        assert_eq!(ended(&from, "archive.export")["tenant"], "acme");
         let found = hub.get("/audit/verify").json();
         assert_eq!(
             (&found["ok"], &found["segments"][0]["segment"], &found["segments"][0]["key"]),
@@ -138,11 +147,7 @@ fn a_trail_that_came_is_a_segment_which_is_read_and_verified_by_itself() {
         let (code, said, err) = hub.command(&["audit", "list", "--segment", &name, "--url", &url]);
         assert!(code == 0 && said.contains("deploy"), "{said}{err}");
         // The hub's own trail says which one came.
-        let import = wait_until("the import is recorded", || {
-            let records = hub.get("/audit?action=archive.import").json();
-            records["audit"].as_array().unwrap().iter().find(|one| one["outcome"] == "ok").cloned()
-        });
-        assert_eq!(import["object"], json!(name), "{import}");
+        assert_eq!(ended(&hub, "archive.import")["object"], json!(name));
     }
 }
 
@@ -262,6 +267,15 @@ fn a_plain_context_goes_out_and_comes_in() {
         assert_eq!((&found["ok"], &found["segments"][0]["key"]), (&json!(true), &Value::Null), "{found}");
         let refused = import(&other, "", &context.replacen("\"type\":\"error\"", "\"type\":7", 1));
         assert!(refused.status == 400 && refused.body.contains("].type: invalid type"), "{}", refused.body);
+        // Of one tenant its own alone.
+        let acme = export(&hub, "form=context&tenant=acme");
+        assert_eq!(import(&other, "tenant=acme", &acme).status, 200);
+        let refused = import(&other, "tenant=acme", &context);
+        assert!(
+            refused.status == 400 && refused.body.contains("where the archive is of"),
+            "{}",
+            refused.body
+        );
         let refused = import(&other, "", &context.replacen("\"tenant\":\"acme\"", "\"tenant\":\"A B\"", 1));
         assert!(refused.status == 400 && refused.body.contains("s[0]: tenant"), "{}", refused.body);
     }
@@ -293,6 +307,24 @@ fn a_hub_that_is_killed_in_the_middle_of_an_import_is_as_before() {
             hub = Hub::start_text(PUERTO, &config, kill(hub));
             hub.wait_for("default:monitor", "ready");
             assert_eq!(told(&hub), before);
+        }
+        // All of it is there, and the end comes whenever it comes: it is as before, or all is taken over.
+        for round in 0..5 {
+            let head = format!(
+                "POST /import?mode=replace&confirm=true HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+                hub.address,
+                archive.len()
+            );
+            let mut stream = TcpStream::connect(&hub.address).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(archive.as_bytes()).unwrap();
+            for _ in 0..round {
+                hub.get("/health");
+            }
+            hub = Hub::start_text(PUERTO, &config, kill(hub));
+            hub.wait_for("default:monitor", "ready");
+            let now = told(&hub);
+            assert!(now == before || now == told(&from), "{now}");
         }
         assert_eq!(import(&hub, "", &archive).status, 200);
     }

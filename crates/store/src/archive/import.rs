@@ -71,6 +71,17 @@ impl From<ImportError> for Error {
     }
 }
 
+/// What the store says of an archive. Staged tables are gone with the connection that had them.
+fn failed(error: StoreError) -> ImportError {
+    match error {
+        StoreError::Sql { place, why } if why.contains("staged_") => {
+            let why = "the connection was lost while the archive came".to_owned();
+            StoreError::Unreachable { place, why }.into()
+        }
+        other => other.into(),
+    }
+}
+
 /// An archive that is being taken in. Dropped before its end it leaves nothing.
 pub struct Import {
     store: Store,
@@ -223,7 +234,7 @@ impl Import {
                 }
                 Ok(Report { mode: mode.name(), dry_run: is_dry_run, tenant, sections })
             }
-            _ => Err(done.err().unwrap_or(StoreError::Closed).into()),
+            _ => Err(failed(done.err().unwrap_or(StoreError::Closed))),
         }
     }
 
@@ -316,7 +327,9 @@ impl Import {
         match &self.open {
             Open::Rows(section) if !rows.is_empty() => {
                 let (section, count) = (*section, rows.len() as u64);
-                if let Some(at) = self.store.change(move |db| stage::rows(db, section, &rows)).await? {
+                if let Some(at) =
+                    self.store.change(move |db| stage::rows(db, section, &rows)).await.map_err(failed)?
+                {
                     let done = self.records.get(section.name).copied().unwrap_or_default() - count;
                     let line = self.opened + done + at as u64 + 1;
                     let why = "the same stands in the archive before".to_owned();
@@ -325,7 +338,7 @@ impl Import {
             }
             Open::Trail(_) if !leaves.is_empty() => {
                 let place = self.trails.len() as i64 + 1;
-                self.store.change(move |db| trail::stage(db, place, &leaves)).await?;
+                self.store.change(move |db| trail::stage(db, place, &leaves)).await.map_err(failed)?;
             }
             _ => {}
         }
@@ -348,7 +361,9 @@ impl Import {
 
     async fn look_for_orphans(&mut self) -> Result<(), ImportError> {
         for section in SECTIONS.iter().filter(|section| self.records.contains_key(section.name)) {
-            if let Some(number) = self.store.change(move |db| apply::orphan(db, section)).await? {
+            if let Some(number) =
+                self.store.change(move |db| apply::orphan(db, section)).await.map_err(failed)?
+            {
                 let why = format!("a record belongs to number {number}, which the archive does not hold");
                 let (line, section) = (self.reader.line(), Some(section.name.to_owned()));
                 return Err(ImportError::Refused { line, section, why });

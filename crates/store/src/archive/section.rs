@@ -442,3 +442,78 @@ fn as_text(given: &RawValue, limit: usize) -> Result<Value, String> {
         false => Err(format!("has spaces around it, or more than {limit} bytes")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A value that a column of a kind may hold.
+    fn value(column: &Column) -> BoxedStrategy<Value> {
+        let text =
+            |strategy: BoxedStrategy<String>| strategy.prop_map(|text| Value::Text(Some(text))).boxed();
+        let whole = |strategy: BoxedStrategy<i64>| strategy.prop_map(|n| Value::Whole(Some(n))).boxed();
+        let some = match column.kind {
+            Kind::Whole => whole(any::<i64>().boxed()),
+            Kind::Number => whole((1..=NUMBER_MAX).boxed()),
+            Kind::Flag => whole((0..=1_i64).boxed()),
+            Kind::Rank(words) => whole((0..words.len() as i64).boxed()),
+            Kind::Tenant => text("[a-z][a-z0-9]{0,9}".boxed()),
+            Kind::Text(_) => text("[^\\x00]{0,20}".boxed()),
+            Kind::Word(words) => text(proptest::sample::select(words).prop_map(str::to_owned).boxed()),
+            Kind::Json(_) => {
+                const TEXTS: &[&str] =
+                    &["null", "1.50", "[1,\n 2]", "{\"a\":\r\n\"\\u0000\"}", "\"\u{2028}é\"", "{}"];
+                text(proptest::sample::select(TEXTS).prop_map(str::to_owned).boxed())
+            }
+        };
+        if !column.is_optional {
+            return some;
+        }
+        let none = match column.kind {
+            Kind::Whole | Kind::Number | Kind::Flag | Kind::Rank(_) => Value::Whole(None),
+            _ => Value::Text(None),
+        };
+        // Where it may be missing, `null` is how others write that it is.
+        let some = some.prop_filter("not null", |value| *value != Value::Text(Some("null".into())));
+        prop_oneof![some, Just(none)].boxed()
+    }
+
+    #[test]
+    fn every_row_is_one_line_and_is_read_as_it_was() {
+        let runner = &mut proptest::test_runner::TestRunner::default();
+        for section in SECTIONS {
+            let row: Vec<_> = section.columns.iter().map(value).collect();
+            let holds = |row: Vec<Value>| {
+                let line = section.line(&row);
+                prop_assert!(!line.contains(['\n', '\r']), "{line}");
+                prop_assert_eq!(section.row(&line, None), Ok(row), "{}", line);
+                Ok(())
+            };
+            runner.run(&row, holds).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_line_may_not_hold_is_named() {
+        let given = r#"{"tenant":"a","server":"s","at_us":1,"document":{}}"#;
+        assert!(CATALOGS.row(given, Some("a")).is_ok());
+        for (from, to, why) in [
+            ("\"a\"", "\"b\"", "tenant: \"b\", where the archive is of \"a\" alone"),
+            ("\"a\"", "\"-\"", "tenant: "),
+            ("\"s\"", "7", "server: is no text"),
+            ("\"s\"", "\"\\u0000\"", "server: holds a null character"),
+            (":1,", ":1.5,", "at_us: is no whole number"),
+            (":{}", "_text\":\"{\"", "this is no record"),
+            ("\"document\":{}", "\"document_text\":\"{\"", "document: holds no JSON"),
+            ("\"document\":{}", "\"document_text\":\" {}\"", "document: has spaces around it"),
+            ("\"document\":{}", "\"more\":{}", "document: is missing"),
+            (",\"document\":{}", ",\"document\":{},\"more\":1", "more: this member is not known"),
+        ] {
+            let line = given.replacen(from, to, 1);
+            let refused = CATALOGS.row(&line, Some("a")).unwrap_err();
+            assert!(refused.starts_with(why), "{line}: {refused}");
+        }
+    }
+}

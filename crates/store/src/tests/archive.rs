@@ -404,6 +404,54 @@ async fn an_archive_that_is_not_as_it_should_be_is_refused_and_leaves_nothing() 
     }
 }
 
+/// Whichever byte of an archive is another one, it is refused.
+#[tokio::test]
+async fn not_a_byte_of_an_archive_can_be_changed() {
+    let store = Store::open("sqlite::memory:", Path::new("")).unwrap();
+    fill(&store).await;
+    let whole = export(&store, &Scope::tenant(tenant("a"))).await;
+    let read = |text: &[u8]| crate::archive::check(std::io::BufRead::lines(text));
+    let checked = read(whole.as_bytes()).unwrap();
+    assert_eq!((checked.trails.len(), checked.trails[0].records), (1, 4), "{checked:?}");
+    let mut bytes = whole.into_bytes();
+    // The last line break may be there or not.
+    for at in 0..bytes.len() - 1 {
+        let was = bytes[at];
+        bytes[at] = if was == b'1' { b'2' } else { b'1' };
+        assert!(
+            read(&bytes).is_err(),
+            "byte {at}: {}",
+            String::from_utf8_lossy(&bytes[at.saturating_sub(20)..])
+        );
+        bytes[at] = was;
+    }
+    assert!(read(&bytes).is_ok());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_leaves_nothing_of_an_import() {
+    let from = Store::open("sqlite::memory:", Path::new("")).unwrap();
+    fill(&from).await;
+    let archive = export(&from, &Scope::all()).await;
+    let store = Store::open(&postgres(), Path::new("")).unwrap();
+    store.catalog_save(&tenant("a"), &name("x"), "{}").await.unwrap();
+    for part in [archive.len() / 2, archive.len()] {
+        let mut import = store.archive_import(Mode::Merge, false, None).unwrap();
+        push(&mut import, &archive[..part]).await.unwrap();
+        let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        store.read(move |db| db.query(others, &[], |_| Ok(()))).await.unwrap();
+        // The first one to ask is told of the connection, the next one has another.
+        let _ = store.flush().await;
+        let rest = push(&mut import, &archive[part..]).await;
+        let refused = if rest.is_ok() { import.end().await.map(drop) } else { rest }.unwrap_err().to_string();
+        assert!(refused.contains("the connection was lost while the archive came"), "{refused}");
+        assert_eq!(store.events_count(&Scope::all()).await.unwrap(), 0);
+    }
+    import(&store, &archive, Mode::Merge, false).await.unwrap();
+    assert_eq!(store.events_count(&Scope::all()).await.unwrap(), 8);
+}
+
 /// Archives whose sums are right and whose content is not.
 #[tokio::test]
 async fn a_forged_archive_is_refused_too() {

@@ -77,15 +77,15 @@ struct Event {
 }
 
 impl Given {
-    /// Reads one.
-    pub(super) fn read(text: &[u8]) -> Result<Self> {
+    /// Reads one, of one tenant where one is named.
+    pub(super) fn read(text: &[u8], tenant: Option<String>) -> Result<Self> {
         let parts: Parts = body::read("context", text)?;
         let Parts { models, agents, tasks, audit, events } = parts;
         if models.is_none() && agents.is_none() && tasks.is_none() && audit.is_none() && events.is_none() {
             let why = "is no archive of Puerto, and no object with models, agents, tasks, audit or events";
             return Err(wrong("context", "body", why));
         }
-        let header = Header { format: FORMAT, version: "context".into(), at_us: 0, tenant: None };
+        let header = Header { format: FORMAT, version: "context".into(), at_us: 0, tenant };
         let mut this = Writing { writer: Writer::new(&header), line: 1, sections: Vec::new() };
         this.section("events", None, "events");
         for event in events.unwrap_or_default() {
