@@ -188,7 +188,8 @@ pub(super) async fn import(
     let done = take(&api, &query, &mut body).await;
     if let (Ok(report), Some(op)) = (&done, &mut going.0) {
         let came: Vec<_> = report.sections.iter().filter_map(|one| one.segment.as_deref()).collect();
-        op.note(|record| record.object = (!came.is_empty()).then(|| came.join(" ").into()));
+        let came = if report.dry_run { "dry run".to_owned() } else { came.join(" ") };
+        op.note(|record| record.object = (!came.is_empty()).then(|| came.into()));
     }
     going.end(done.as_ref().err());
     let report = match done {

@@ -19,8 +19,12 @@ pub(crate) fn sections(
     let here = || SECTIONS.iter().filter(|section| records.contains_key(section.name));
     let mut removed = BTreeMap::new();
     if mode == Mode::Replace {
-        // What names another goes before it.
-        for section in here().rev() {
+        // What belongs to another goes before it, and with it where the archive has none.
+        let goes = |section: &&Section| match &section.owner {
+            Owner::Row { section: of, .. } => records.contains_key(of.name),
+            Owner::Tenant | Owner::Hub => records.contains_key(section.name),
+        };
+        for section in SECTIONS.iter().rev().filter(goes) {
             removed.insert(section.name, remove(db, section, of)?);
         }
     }

@@ -217,6 +217,24 @@ async fn merging_keeps_what_is_there_and_replacing_does_not() {
     }
 }
 
+/// A task that takes the place of another has none of its items.
+#[tokio::test]
+async fn what_belongs_to_what_is_replaced_goes_with_it() {
+    for (store, _dir) in each() {
+        fill(&store).await;
+        let header = Header { format: 1, version: "1".into(), at_us: 1, tenant: None };
+        let mut writer = Writer::new(&header);
+        writer.section("tasks", None);
+        let archive = export(&store, &Scope::all()).await;
+        writer.record(&records(&archive, "tasks")[0].replace("nightly", "another"));
+        let report = import(&store, &writer.end(), Mode::Replace, false).await.unwrap();
+        assert_eq!(counts(&report), [("tasks", 1, 1, 0, 2)]);
+        let (row, items) = store.task_read(&Scope::all(), 1).await.unwrap().unwrap();
+        assert_eq!((row.task.name.as_str(), items), ("another", vec![]));
+        assert_eq!(store.events_count(&Scope::all()).await.unwrap(), 8);
+    }
+}
+
 #[tokio::test]
 async fn numbers_that_are_taken_are_given_anew_in_their_order() {
     for (store, _dir) in each() {
