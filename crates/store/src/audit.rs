@@ -6,6 +6,7 @@ pub mod canonical;
 pub mod checkpoint;
 mod document;
 mod draft;
+mod leaves;
 pub mod tree;
 pub mod verify;
 
@@ -21,6 +22,7 @@ use crate::store::{Scope, Store};
 
 use checkpoint::Verifier;
 pub use draft::{Draft, Phase};
+use leaves::Leaves;
 use tree::{Edge, Hash};
 use verify::{Verdict, Verification};
 
@@ -147,53 +149,30 @@ impl Store {
         let (edge, last) = self.read(ends).await?;
         let mut verification = Verification::new(checkpoints, key);
         let mut page = self.leaves_after(0, last).await?;
-        while let Some(from) = page.last().map(|leaf| leaf.seq) {
-            let hashing = tokio::task::spawn_blocking(move || hashed(page));
+        while let Some(from) = page.last() {
+            let hashing = tokio::task::spawn_blocking(move || (page.hashes(), page));
             // The next page is read while this one is hashed.
-            let (read, leaves) = tokio::join!(self.leaves_after(from, last), hashing);
-            for (leaf, hash) in leaves.map_err(|_| self.failed("the reading was interrupted"))? {
-                verification.take(leaf.seq.cast_unsigned(), Some(&leaf.kept), &leaf.text, hash);
+            let (read, hashed) = tokio::join!(self.leaves_after(from, last), hashing);
+            let (hashes, leaves) = hashed.map_err(|_| self.failed("the reading was interrupted"))?;
+            for ((seq, kept, text), hash) in leaves.iter().zip(hashes) {
+                verification.take(seq.cast_unsigned(), Some(kept), text, hash);
             }
             page = read?;
         }
         Ok(verification.end(edge.map(|edge| (edge.size(), edge.root()))))
     }
 
-    async fn leaves_after(&self, seq: i64, last: i64) -> Result<Vec<Leaf>, StoreError> {
+    async fn leaves_after(&self, seq: i64, last: i64) -> Result<Leaves, StoreError> {
         self.read(move |db| {
             let sql = format!(
                 "SELECT seq, leaf, document FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT {VERIFY_PAGE}"
             );
-            db.query(&sql, &[&seq, &last], |row| {
-                Ok(Leaf { seq: row.get(0)?, kept: row.get(1)?, text: row.get(2)? })
-            })
+            let mut leaves = Leaves::default();
+            db.query(&sql, &[&seq, &last], |row| leaves.add(row))?;
+            Ok(leaves)
         })
         .await
     }
-}
-
-/// A record as it is kept.
-struct Leaf {
-    seq: i64,
-    kept: Vec<u8>,
-    text: String,
-}
-
-/// Each with its hash, by as many threads as there are cores.
-fn hashed(leaves: Vec<Leaf>) -> Vec<(Leaf, Hash)> {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let part = leaves.len().div_ceil(threads).max(1);
-    let mut hashes = vec![[0; 32]; leaves.len()];
-    std::thread::scope(|scope| {
-        for (leaves, hashes) in leaves.chunks(part).zip(hashes.chunks_mut(part)) {
-            scope.spawn(move || {
-                for (leaf, hash) in leaves.iter().zip(hashes) {
-                    *hash = tree::leaf(leaf.text.as_bytes());
-                }
-            });
-        }
-    });
-    leaves.into_iter().zip(hashes).collect()
 }
 
 /// The end of the tree.

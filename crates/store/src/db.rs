@@ -53,6 +53,28 @@ impl Row<'_> {
             Row::Postgres(row) => row.try_get(at).map_err(|error| Misread(error.to_string())),
         }
     }
+
+    /// The text of a column, where it lies.
+    pub(crate) fn text(&self, at: usize) -> Result<&str, Misread> {
+        match self {
+            Row::Sqlite(row) => {
+                let value = row.get_ref(at).map_err(|error| Misread(error.to_string()))?;
+                value.as_str().map_err(|error| Misread(error.to_string()))
+            }
+            Row::Postgres(row) => row.try_get(at).map_err(|error| Misread(error.to_string())),
+        }
+    }
+
+    /// The bytes of a column, where they lie.
+    pub(crate) fn bytes(&self, at: usize) -> Result<&[u8], Misread> {
+        match self {
+            Row::Sqlite(row) => {
+                let value = row.get_ref(at).map_err(|error| Misread(error.to_string()))?;
+                value.as_blob().map_err(|error| Misread(error.to_string()))
+            }
+            Row::Postgres(row) => row.try_get(at).map_err(|error| Misread(error.to_string())),
+        }
+    }
 }
 
 impl Db {
