@@ -178,6 +178,9 @@ pub(crate) struct Export {
     /// What to write: everything, to be restored, or what GET /context shows
     #[arg(long, value_enum, default_value_t = ExportForm::Archive, conflicts_with = "client")]
     pub(crate) form: ExportForm,
+    /// Leave the audit trails out, where one was tampered with
+    #[arg(long, conflicts_with = "client")]
+    pub(crate) no_audit: bool,
     /// Only this tenant's data; with --client the tenant to work in
     #[arg(long)]
     pub(crate) tenant: Option<String>,

@@ -136,7 +136,7 @@ fn queries(operation: &str) -> Vec<Value> {
             ("before", "integer"),
             ("limit", "integer"),
         ],
-        "archive.export" => &[("tenant", "string"), ("form", "string")],
+        "archive.export" => &[("tenant", "string"), ("form", "string"), ("audit", "boolean")],
         "archive.import" => {
             &[("tenant", "string"), ("mode", "string"), ("dry_run", "boolean"), ("confirm", "boolean")]
         }

@@ -33,7 +33,8 @@ pub(crate) async fn export(args: &Export) -> ExitCode {
     };
     let tenant =
         args.tenant.as_deref().map(|of| format!("&tenant={}", utf8_percent_encode(of, NON_ALPHANUMERIC)));
-    let path = format!("/export?form={form}{}", tenant.unwrap_or_default());
+    let audit = !args.no_audit;
+    let path = format!("/export?form={form}&audit={audit}{}", tenant.unwrap_or_default());
     let client = Client::new(&args.hub.url);
     let Some(file) = &args.file else {
         return match client.copy(&path, out::bytes).await {

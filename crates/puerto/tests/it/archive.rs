@@ -151,6 +151,26 @@ fn a_trail_that_came_is_a_segment_which_is_read_and_verified_by_itself() {
     }
 }
 
+/// What was tampered with goes nowhere, and keeps nothing else from going.
+#[test]
+fn a_trail_that_was_tampered_with_is_taken_in_by_no_hub() {
+    let from = hub_on(&sqlite());
+    fill(&from);
+    let (_, dir) = from.stop();
+    let db = rusqlite::Connection::open(dir.path().join("data/puerto.db")).unwrap();
+    db.execute("UPDATE audit SET document = replace(document, 'bot', 'cat')", []).unwrap();
+    drop(db);
+    let from = Hub::start_in(PUERTO, &json!({"tenants": {"default": {}, "acme": {}}}), dir);
+    let hub = hub_on(&sqlite());
+    let refused = import(&hub, "", &export(&from, ""));
+    assert!(refused.status == 400 && refused.body.contains("section audit"), "{}", refused.body);
+    let file = hub.dir.path().join("all.ndjson").display().to_string();
+    let (from, to) = (format!("http://{}", from.address), format!("http://{}", hub.address));
+    assert_eq!(hub.command(&["export", &file, "--no-audit", "--url", &from]).0, 0);
+    let (code, said, err) = hub.command(&["restore", &file, "--url", &to]);
+    assert!(code == 0 && !said.contains("audit"), "{said}{err}");
+}
+
 #[test]
 fn modes_do_what_they_say_and_nothing_more() {
     let hub = hub_on(&sqlite());

@@ -57,7 +57,7 @@ struct Trail {
 }
 
 impl Store {
-    /// Begins an archive of a scope; `sealed` is the hub's own trail, nothing where it has none.
+    /// Begins an archive of a scope; `sealed` is the hub's own trail, nothing where no audit trail is to be in it.
     pub async fn archive_export(
         &self,
         scope: &Scope,
@@ -79,9 +79,10 @@ impl Store {
             };
             left.push_back(Next::Rows { section, after: None, last });
         }
-        let trails = sealed.as_ref().map(own).into_iter();
-        let segments = self.segments_list().await?.into_iter().map(of_segment);
-        left.extend(trails.chain(segments).map(Next::Trail));
+        if let Some(sealed) = &sealed {
+            let segments = self.segments_list().await?.into_iter().map(of_segment);
+            left.extend([own(sealed)].into_iter().chain(segments).map(Next::Trail));
+        }
         Ok(Export { store: self.clone(), tenant, writer: Some(Writer::new(&header)), left })
     }
 }
