@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use puerto_core::TenantId;
+use puerto_store::archive;
 
 use self::bundle::{BUNDLE_MAX, Bundle};
 use self::place::Place;
@@ -157,6 +158,11 @@ fn read(args: &Import, config: &Path) -> Done<Vec<Batch>> {
                 let bundle = Bundle::open(file, bytes)?;
                 batches.push(place::batch(file, bundle, config, &batches, &around)?);
                 continue;
+            }
+            if bytes.starts_with(archive::BEGINNING.as_bytes()) {
+                let problem = Problem::error("this is an archive of what a hub keeps, and holds no servers");
+                let help = format!("take it in with `puerto restore {}`", file.display());
+                return Err(problem.file(file.display().to_string()).help(help).into());
             }
             around.project = project_of(file);
             batches.push(kind::batch(file, edit::text(file, bytes)?, None, &around)?);

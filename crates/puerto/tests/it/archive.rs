@@ -362,6 +362,9 @@ fn commands_write_and_read_files() {
     assert!(code == 0 && said["sections"][0]["section"] == "events", "{said}");
     let (code, text, _) = hub.command(&["export", "--url", &url, "--form", "context"]);
     assert!(code == 0 && serde_json::from_str::<Value>(&text).unwrap()["models"].is_array());
+    // Who takes it for a list of servers is told what it is.
+    let (code, _, err) = hub.command(&["import", "all.ndjson", "--config", "puerto.json"]);
+    assert!(code == 1 && err.contains("puerto restore all.ndjson"), "{err}");
     // Ordinary tools check it.
     let script = r#"test "$(head -n -1 all.ndjson | sha256sum | cut -d' ' -f1)" = "$(tail -n 1 all.ndjson | grep -o '[0-9a-f]\{64\}"}$' | tr -d '"}')""#;
     let done = Command::new("sh").args(["-c", script]).current_dir(hub.dir.path()).status();
