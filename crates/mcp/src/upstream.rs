@@ -267,6 +267,11 @@ impl Live {
         self.gate.available_permits() < places || self.queued.load(Ordering::Relaxed) > 0
     }
 
+    /// Calls that wait for a free place at the server.
+    pub fn waiting(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
     /// Passes on an event that came along with the answer to a call.
     pub fn announce(&self, event: Event) {
         let _ = self.events.try_send(event);

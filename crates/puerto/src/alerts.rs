@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use puerto_core::def::AlertsDef;
 use puerto_core::def::alerts::STDOUT;
 use puerto_core::{Code, Error, Event, Result, Severity, TenantId};
-use puerto_store::{EventFilter, NewNotice, Scope, Store};
+use puerto_store::{EventFilter, NOTICE_BYTES_MAX, NewNotice, Scope, Store};
 use puerto_watch::alert::{
     Channel, EventSignal, News, Notice, Outcome, Pipeline, Refused, Sender, ServiceSignal, Signal,
 };
@@ -264,7 +264,7 @@ impl Alerts {
         };
         let wanted = notices.into_iter().filter(is_wanted);
         let kept = wanted.map(|notice| NewNotice {
-            document: serde_json::to_string(&notice).unwrap_or_default(),
+            document: document(notice.clone()),
             key: notice.key,
             tenant: notice.tenant,
             channel: notice.channel,
@@ -373,6 +373,19 @@ fn channels(def: &AlertsDef) -> Result<Channels> {
             }
         })
         .collect()
+}
+
+/// A notice as it is kept: where it would be too large it lists fewer alerts, and counts the others.
+fn document(mut notice: Notice) -> String {
+    loop {
+        let text = serde_json::to_string(&notice).unwrap_or_default();
+        let half = notice.alerts.len() / 2;
+        if text.len() <= NOTICE_BYTES_MAX || half == 0 {
+            return text;
+        }
+        let left_out = notice.alerts.split_off(half).len();
+        notice.more = notice.more.saturating_add(u32::try_from(left_out).unwrap_or(u32::MAX));
+    }
 }
 
 fn as_signal(view: View) -> ServiceSignal {

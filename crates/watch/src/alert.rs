@@ -26,7 +26,8 @@ pub use judge::{SAMPLES_MAX, SERIES_MAX, STALE_MS, rules};
 pub use matcher::Labels;
 pub use notice::{Alerted, Notice, Reason};
 pub use pipeline::{
-    ALERTS_MAX, AlertView, GROUPS_MAX, News, Pipeline, REASON_LEN_MAX, Refused, SILENCES_MAX,
+    ALERTS_MAX, AlertView, GROUPS_MAX, LABELS_BYTES_MAX, News, Pipeline, REASON_LEN_MAX, Refused,
+    SILENCES_MAX,
 };
 pub use received::{RECEIVED_MAX, Received, received};
 pub use retry::{ATTEMPTS_MIN, GIVEN_UP, WAIT_MAX, retry};

@@ -2,6 +2,7 @@
 //! /metrics/prometheus` reads, so that a rule here and one in Prometheus see the same numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +25,10 @@ use crate::watch::Watch;
 const SAMPLE: Duration = Duration::from_secs(10);
 /// How often burn rates are: a sum of checks is of a minute.
 const BURN_EVERY: u32 = 6;
+/// How often what was learnt is written: each half hour. A kill takes what was learnt since.
+const KEEP_EVERY: u32 = 180;
+/// The file that it lies in, beside the database.
+const LEARNT: &str = "anomalies.json";
 /// Calls between two samples from which on a share of them that failed says something.
 const CALLS_MIN: f64 = 5.0;
 
@@ -56,8 +61,9 @@ struct Calls {
 impl Alerts {
     /// Takes samples, for as long as it is polled.
     pub(super) async fn sample(&self, readers: &Readers) {
-        let mut sampler = Sampler::default();
-        let mut turn = 0;
+        let file = self.store.beside(LEARNT);
+        let mut sampler = Sampler { detectors: learnt(file.as_deref()), ..Sampler::default() };
+        let mut turn = 1;
         loop {
             let readings = readings(&self.store, &readers.watch, &readers.seal, self).await;
             let text = self.metrics.render(&readers.hub, &self.store, &readings, Form::Text);
@@ -65,6 +71,7 @@ impl Alerts {
             let mut signals = Vec::new();
             sampler.read(&text, &names, now_ms(), &mut signals);
             sampler.services(&readers.watch.checks, now_ms(), &mut signals);
+            sampler.queues(&readers.hub, now_ms(), &mut signals);
             if turn % BURN_EVERY == 0 {
                 readers.watch.flush().await;
                 burns(&self.store, &readers.watch.checks, &mut signals).await;
@@ -72,6 +79,15 @@ impl Alerts {
             {
                 let mut pipeline = self.pipeline();
                 signals.iter().for_each(|signal| pipeline.observe(signal, now_ms()));
+            }
+            if turn % KEEP_EVERY == 0
+                && let Some(file) = file.clone()
+            {
+                let text = sampler.detectors.snapshot();
+                let kept = tokio::task::spawn_blocking(move || keep(&file, &text)).await;
+                if let Ok(Err(error)) = kept {
+                    tracing::warn!(%error, "what is ordinary could not be kept; after a restart it is learnt anew");
+                }
             }
             turn = turn.wrapping_add(1);
             tokio::time::sleep(SAMPLE).await;
@@ -131,11 +147,33 @@ impl Sampler {
         }
     }
 
+    /// Calls that wait for servers.
+    fn queues(&mut self, hub: &Hub, now_ms: i64, to: &mut Vec<Signal>) {
+        for upstream in hub.tenants().values().flat_map(|tenant| tenant.upstreams.values()) {
+            let Some(live) = upstream.connected() else { continue };
+            let reading = (upstream.tenant.clone(), upstream.name.to_string(), Measure::QueueDepth);
+            self.take(reading, now_ms, live.waiting() as f64, to);
+        }
+    }
+
     fn take(&mut self, reading: Reading, now_ms: i64, value: f64, to: &mut Vec<Signal>) {
         if let Some(judged) = self.detectors.take(&reading, now_ms, value) {
             to.push(Signal::Anomaly(signal(reading, judged)));
         }
     }
+}
+
+/// What was learnt before; nothing where there is no such file, or it is damaged.
+fn learnt(file: Option<&Path>) -> Detectors {
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok());
+    text.and_then(|text| Detectors::restore(&text).ok()).unwrap_or_default()
+}
+
+/// Writes what was learnt, whole or not at all.
+fn keep(file: &Path, text: &str) -> std::io::Result<()> {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text)?;
+    std::fs::rename(new, file)
 }
 
 fn signal((tenant, subject, measure): Reading, judged: Judged) -> AnomalySignal {
@@ -312,6 +350,19 @@ mod tests {
             })
             .collect();
         assert_eq!(anomalous, [("db", Measure::Latency), ("db.query", Measure::Latency)].into());
+    }
+
+    #[test]
+    fn what_was_learnt_outlives_the_hub() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let file = dir.path().join(LEARNT);
+        assert_eq!(learnt(Some(&file)), Detectors::default());
+        let mut detectors = Detectors::default();
+        detectors.take(&(TenantId::default(), "web".into(), Measure::Latency), 0, 5.0);
+        keep(&file, &detectors.snapshot()).unwrap();
+        assert_eq!(learnt(Some(&file)), detectors);
+        std::fs::write(&file, "{").unwrap();
+        assert_eq!(learnt(Some(&file)), Detectors::default());
     }
 
     #[test]

@@ -94,6 +94,14 @@ impl Memory {
         self.growth.retain(|key, _| is_there(key));
     }
 
+    /// Metrics were not looked at while the hub was away, so that none can have stayed away meanwhile. Events come all the
+    /// same, later.
+    pub(super) fn look_again(&mut self, rules: &[RuleDef], now_ms: i64) {
+        for rule in rules.iter().filter(|r| r.absent.as_ref().is_some_and(|a| a.metric.is_some())) {
+            self.seen.entry(rule.name.clone()).and_modify(|seen| *seen = now_ms);
+        }
+    }
+
     /// What a rule makes of a signal; nothing where it is not about that.
     pub(super) fn judge(&mut self, rule: &RuleDef, signal: &Signal, now_ms: i64) -> Option<Finding> {
         let finding = match (signal, rule) {

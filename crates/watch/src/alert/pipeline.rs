@@ -24,6 +24,8 @@ pub const ALERTS_MAX: usize = 10_000;
 pub const SILENCES_MAX: usize = 1_000;
 /// Groups at the same time; what would open another one is told with the rest of its route.
 pub const GROUPS_MAX: usize = 5_000;
+/// Labels of one alert, in bytes: with its texts some 5 KiB, so that all alerts together fit into one snapshot.
+pub const LABELS_BYTES_MAX: usize = 2_048;
 /// Longest reason of a person, in bytes.
 pub const REASON_LEN_MAX: usize = 1_024;
 
@@ -118,7 +120,9 @@ impl Pipeline {
     /// # Errors
     /// Where the text is no snapshot.
     pub fn restore(def: AlertsDef, snapshot: &str, now_ms: i64) -> Result<Self, Refused> {
-        let book = serde_json::from_str(snapshot).map_err(|error| Refused::Snapshot(error.to_string()))?;
+        let mut book: Book =
+            serde_json::from_str(snapshot).map_err(|error| Refused::Snapshot(error.to_string()))?;
+        book.memory.look_again(&rules(&def), now_ms);
         let mut pipeline = Self { book, ..Self::new(AlertsDef::default()) };
         pipeline.adopt(def, now_ms);
         pipeline.is_changed = false;
@@ -631,8 +635,15 @@ fn group_id(route: &Route, tenant: &TenantId, by: &Labels) -> String {
 
 /// An alert as a rule and what it found make it.
 fn alert(rule: &RuleDef, finding: Finding, id: String, is_own: bool) -> Alert {
-    let mut labels = finding.labels;
-    labels.extend(rule.labels.clone());
+    let mut labels = Labels::new();
+    let mut room = LABELS_BYTES_MAX;
+    for (name, value) in
+        rule.labels.iter().chain(finding.labels.iter().filter(|(n, _)| !rule.labels.contains_key(*n)))
+    {
+        let Some(left) = room.checked_sub(name.len() + value.len()) else { continue };
+        room = left;
+        labels.insert(name.clone(), value.clone());
+    }
     labels.insert("tenant".into(), finding.tenant.to_string());
     labels.insert("rule".into(), rule.name.clone());
     labels.insert("severity".into(), rule.severity.to_string());

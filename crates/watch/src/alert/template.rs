@@ -1,7 +1,7 @@
 //! Texts of rules: `{{ name }}` stands for what is known of the alert under that name.
 
-/// Longest text that one becomes, in bytes: several channels take no more than a few thousand.
-pub const TEXT_LEN_MAX: usize = 2_048;
+/// Longest text that one becomes, in bytes: several channels take no more than a few thousand of all.
+pub const TEXT_LEN_MAX: usize = 1_024;
 
 /// Where a text cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

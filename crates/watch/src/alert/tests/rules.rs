@@ -150,6 +150,35 @@ fn alerts_of_others_are_told_as_they_come_and_end_as_they_say() {
 }
 
 #[test]
+fn a_metric_has_not_stayed_away_while_nobody_looked() {
+    let rules = json!({"builtin": false, "route": {"group_wait": "1s"},
+        "rules": [{"name": "r", "for": "1h", "absent": {"metric": "m"}}]});
+    let mut story = Story::new(rules.clone());
+    story.tick();
+    story.now_ms += 2 * 3_600_000;
+    story.pipeline = Pipeline::restore(def(rules), &story.pipeline.snapshot(), story.now_ms).unwrap();
+    story.pass(3599);
+    assert_eq!(story.pipeline.firing().len(), 0);
+    story.pass(1);
+    assert_eq!(story.pipeline.firing().len(), 1);
+}
+
+#[test]
+fn what_others_send_takes_no_more_room_than_there_is() {
+    let mut story = Story::brief(json!({}));
+    let mut labels = json!({"alertname": "Long"});
+    for number in 0..60 {
+        labels[format!("label-{number}")] = "x".repeat(4_000).into();
+        labels[format!("short-{number}")] = "x".into();
+    }
+    story.see(json!({"foreign": {"labels": labels, "summary": "x".repeat(10_000)}}));
+    let alert = story.pipeline.alerts(None, story.now_ms)[0].alert.clone();
+    let bytes: usize = alert.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(bytes < LABELS_BYTES_MAX + 200 && alert.labels.len() > 60, "{bytes}");
+    assert_eq!((&*alert.labels["rule"], alert.summary.len()), ("Long", template::TEXT_LEN_MAX));
+}
+
+#[test]
 fn a_rule_of_ones_own_takes_the_place_of_ours() {
     let own = json!([{"name": "service-down", "service": {"names": ["web"]}, "severity": "info"}]);
     let names = |def| rules(&def).iter().map(|rule| rule.name.clone()).collect::<Vec<_>>();
