@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::audit::canonical::quoted;
 use crate::catalogs::CATALOG_BYTES_MAX;
 use crate::db::{Misread, Param, Row};
+use crate::outbox::NOTICE_BYTES_MAX;
 use crate::registry::REGISTRATIONS_MAX;
 
 /// Longest text of a member that names something, in bytes.
@@ -25,7 +26,7 @@ const NUMBER_MAX: i64 = 1 << 52;
 
 /// The sections, in their order: what is named by another comes before it. Audit trails follow them (`trail.rs`).
 pub(crate) const SECTIONS: &[Section] =
-    &[EVENTS, REGISTRATIONS, TASKS, TASK_ITEMS, SCHEDULES, CHECKS, CATALOGS];
+    &[EVENTS, REGISTRATIONS, TASKS, TASK_ITEMS, SCHEDULES, CHECKS, CATALOGS, NOTICES];
 
 const EVENTS: Section = Section {
     name: "events",
@@ -153,6 +154,34 @@ const CATALOGS: Section = Section {
         column("server", NAME),
         column("at", Kind::Whole).shown("at_us"),
         column("document", Kind::Json(CATALOG_BYTES_MAX)),
+    ],
+    ..SECTION
+};
+
+const NOTICES: Section = Section {
+    name: "notices",
+    number: Some("seq"),
+    key: &["key"],
+    stays: Some("state = 'waiting'"),
+    // Nobody is told anything because it was imported: whoever had to be may have been told since.
+    tidy: Some(
+        "UPDATE staged_notices SET state = 'dead', ended = coalesce(ended, decided),
+         error = 'it waited when it was exported; it is not sent by itself' WHERE state = 'waiting'",
+    ),
+    fixed: &[("next", "0"), ("claimed", "0")],
+    columns: &[
+        column("seq", Kind::Number),
+        column("key", NAME),
+        column("tenant", Kind::Tenant),
+        column("channel", NAME),
+        column("line", NAME).shown("group"),
+        column("document", Kind::Json(NOTICE_BYTES_MAX)),
+        column("state", Kind::Word(&["waiting", "sent", "dead"])),
+        column("decided", Kind::Whole).shown("decided_us"),
+        column("since", Kind::Whole).shown("since_us"),
+        column("attempts", Kind::Whole),
+        column("error", REASON).maybe(),
+        column("ended", Kind::Whole).shown("ended_us").maybe(),
     ],
     ..SECTION
 };

@@ -45,6 +45,17 @@ fn task(name: &str) -> NewTask {
     }
 }
 
+fn notice(of: &str, key: &str) -> NewNotice {
+    NewNotice {
+        key: format!("{of}-{key}"),
+        tenant: tenant(of),
+        channel: "team".into(),
+        group: key.into(),
+        document: json!({"summary": key}).to_string(),
+        decided_us: 5_000_000,
+    }
+}
+
 /// A store with something of everything.
 async fn fill(store: &Store) {
     for of in ["a", "b"] {
@@ -71,6 +82,9 @@ async fn fill(store: &Store) {
         let sum = Sum { good: 3, bad: 1, unknown: 0, total_us: 9, longest_us: 4 };
         let sums = BTreeMap::from([((tenant(of), ServiceName::new("web").unwrap()), sum)]);
         store.checks_add(SystemTime::now(), sums).await.unwrap();
+        store.alerts_decide("{}", vec![notice(of, "sent"), notice(of, "dead")]).await.unwrap();
+        store.notice_sent(&format!("{of}-sent")).await.unwrap();
+        store.notice_dead(&format!("{of}-dead"), "nobody answers").await.unwrap();
         store.audit_append(vec![draft(of, "files", "read"), draft(of, "files", "write")]);
         store.flush().await.unwrap();
     }
@@ -113,8 +127,8 @@ fn records<'a>(archive: &'a str, section: &str) -> Vec<&'a str> {
     lines.take_while(|line| !line.starts_with("{\"section\"") && !line.starts_with("{\"manifest\"")).collect()
 }
 
-const SECTIONS: [&str; 7] =
-    ["events", "registrations", "tasks", "task_items", "schedules", "checks", "catalogs"];
+const SECTIONS: [&str; 8] =
+    ["events", "registrations", "tasks", "task_items", "schedules", "checks", "catalogs", "notices"];
 
 fn same(one: &str, other: &str) {
     for section in SECTIONS {
@@ -142,6 +156,7 @@ async fn stores_of_each_kind_exchange_everything() {
                 ("schedules", 1, 1, 0, 0),
                 ("checks", 6, 6, 0, 0),
                 ("catalogs", 2, 2, 0, 0),
+                ("notices", 4, 4, 0, 0),
                 ("audit", 4, 4, 0, 0),
             ];
             assert_eq!(counts(&report), all);
@@ -214,6 +229,24 @@ async fn merging_keeps_what_is_there_and_replacing_does_not() {
         // What has fired does not fire again.
         assert_eq!(records(&replaced, "schedules"), [r#"{"name":"nightly","fired_us":200}"#]);
         assert_eq!(store.audit_total().await.unwrap(), 4);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_because_of_an_import() {
+    for (store, _dir) in each() {
+        store.alerts_decide("{}", vec![notice("a", "waiting")]).await.unwrap();
+        let archive = export(&store, &Scope::all()).await;
+        for (to, _dir) in each() {
+            import(&to, &archive, Mode::Merge, false).await.unwrap();
+            assert_eq!(to.notices_due(i64::MAX / 2, Duration::from_secs(1), 10).await.unwrap(), []);
+            let row = to.notice_read(&Scope::all(), "a-waiting").await.unwrap().unwrap();
+            assert_eq!(row.state, NoticeState::Dead);
+            assert_eq!(
+                row.error.as_deref(),
+                Some("it waited when it was exported; it is not sent by itself")
+            );
+        }
     }
 }
 
