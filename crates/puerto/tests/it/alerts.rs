@@ -88,6 +88,25 @@ fn a_hundred_children_behind_a_dead_parent_are_one_notice() {
 }
 
 #[test]
+fn with_nothing_configured_standard_output_tells_what_is_down() {
+    let web = Web::start();
+    web.says(|says| says.status = 500);
+    let config = json!({
+        "tenants": {"default": {"servers": {"gone": {"command": "no-such-program"}}}},
+        "services": [service("web", &web)],
+        "alerts": {"route": {"group_wait": "1s", "group_by": ["service"]}},
+    });
+    let hub = Hub::start(PUERTO, &config);
+    let mut told = std::collections::BTreeSet::new();
+    while told.len() < 2 {
+        let Ok(line) = serde_json::from_str::<Value>(&hub.process.line()) else { continue };
+        assert_eq!((&line["severity"], &line["channel"]), (&json!("critical"), &json!("stdout")), "{line}");
+        told.insert(line["alerts"][0]["summary"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(told, ["gone is down".to_owned(), "web is down".into()].into());
+}
+
+#[test]
 fn what_nobody_takes_comes_later_and_nothing_is_lost_when_the_hub_is_killed() {
     let (hook, web) = (Web::start(), Web::start());
     hook.says(|says| says.status = 503);
