@@ -147,6 +147,29 @@ fn what_nobody_takes_comes_later_and_nothing_is_lost_when_the_hub_is_killed() {
     }
 }
 
+#[test]
+fn whatever_moment_it_is_killed_in_every_alert_that_was_taken_is_told() {
+    for store in ["sqlite://data/puerto.db".to_owned(), postgres()] {
+        let hook = Web::start();
+        let config = config(&store, &hook, json!([]), json!({"route": {"group_wait": "0s"}}));
+        let mut hub = Hub::start(PUERTO, &config);
+        let expected: Vec<_> = (0..8).map(|number| format!("alert-{number}")).collect();
+        for name in &expected {
+            let raised = json!([{"labels": {"alertname": name}}]).to_string();
+            assert_eq!(hub.post("/api/v2/alerts", &raised).status, 200);
+            hub = Hub::start_in(PUERTO, &config, kill(hub));
+        }
+        wait_until(&format!("all are told; there are {:?}", told(&hook)), || {
+            let told = told(&hook);
+            expected.iter().all(|name| told.contains(&only("fired", name))).then_some(())
+        });
+        // One that comes twice has the same key.
+        let keys: std::collections::BTreeSet<_> =
+            hook.requests().iter().map(|heard| heard.json()["key"].to_string()).collect();
+        assert_eq!(keys.len(), expected.len());
+    }
+}
+
 /// Ends a hub as a power cut would, and answers its directory.
 fn kill(hub: Hub) -> tempfile::TempDir {
     let pid = hub.process.pid().to_string();
