@@ -15,8 +15,8 @@ const FILE_LINES: (usize, usize) = (500, 1000);
 const FUNCTION_LINES: (usize, usize) = (70, 120);
 /// Files and functions (`file::function`) beyond the limit, each with its reason.
 const LONG: [(&str, &str); 0] = [];
-/// Lines of `core`, so that it does not become the place for everything.
-const CORE_LINES_MAX: usize = 4000;
+/// Lines of `core`, so that it does not become the place for everything. Half of them define what stands in the configuration.
+const CORE_LINES_MAX: usize = 4500;
 
 /// Every file of the checkout that somebody wrote, by its path from the root.
 fn files() -> BTreeMap<String, PathBuf> {
