@@ -66,8 +66,12 @@ pub(crate) fn document() -> String {
                 json!({"content": {"application/json": {"schema": {"type": "object"}}}});
         }
         if route.operation == "archive.import" {
-            let archive = json!({"schema": {"type": "string"}});
-            operation["requestBody"] = json!({"content": {"application/x-ndjson": archive}});
+            // An archive, or the context as it is read.
+            let (archive, context) = (json!({"type": "string"}), json!({"type": "object"}));
+            operation["requestBody"] = json!({"content": {
+                "application/json": {"schema": context},
+                "application/x-ndjson": {"schema": archive},
+            }});
         }
         let entry = paths.entry(route.path).or_insert_with(|| json!({}));
         entry[route.method] = operation;
