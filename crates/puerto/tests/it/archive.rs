@@ -12,17 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::PUERTO;
-
-fn hub_on(store: &str) -> Hub {
-    let config = json!({
-        "tenants": {"default": {"servers": {"monitor": {"builtin": "monitor"}}}, "acme": {}},
-        "store": {"url": store},
-        "audit": {"every_seconds": 1},
-    });
-    let hub = Hub::start(PUERTO, &config);
-    hub.wait_for("default:monitor", "ready");
-    hub
-}
+use crate::audit::hub_on;
 
 fn sqlite() -> String {
     "sqlite://data/puerto.db".to_owned()

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::PUERTO;
 
-fn hub_on(store: &str) -> Hub {
+/// A hub on a store, with a checkpoint each second.
+pub(crate) fn hub_on(store: &str) -> Hub {
     let config = json!({
         "tenants": {"default": {"servers": {"monitor": {"builtin": "monitor"}}}, "acme": {}},
         "store": {"url": store},

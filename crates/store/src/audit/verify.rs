@@ -60,17 +60,7 @@ pub struct Verification {
 impl Verification {
     /// Begins, with the file of checkpoints and the key that must have signed them.
     pub fn new(checkpoints: &str, key: &Verifier) -> Self {
-        let mut this = Self {
-            edge: Edge::default(),
-            next: 1,
-            signed: BTreeMap::new(),
-            compared: 0,
-            sound: 0,
-            largest: 0,
-            faults: Vec::new(),
-            is_broken: false,
-            is_numbered: true,
-        };
+        let mut this = Self { is_numbered: true, ..Self::unsigned() };
         if !checkpoints.trim().is_empty() && notes(checkpoints).next().is_none() {
             this.fault("checkpoint", 0, "the file of checkpoints holds none".into());
         }
