@@ -1,5 +1,7 @@
 //! Seals the audit trail: signs what stands for it from time to time, and appends that to a file of its own.
 
+pub(crate) mod ocsf;
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

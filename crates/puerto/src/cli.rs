@@ -594,6 +594,9 @@ pub(crate) enum Audit {
     },
     /// Print the whole trail with its checkpoints
     Export {
+        /// As events of the Open Cybersecurity Schema Framework, which cannot be verified
+        #[arg(long)]
+        ocsf: bool,
         /// Which hub.
         #[command(flatten)]
         hub: HubArg,

@@ -99,6 +99,7 @@ fn queries(operation: &str) -> Vec<Value> {
             &[("tenant", "string")]
         }
         "server.logs" => &[("lines", "integer")],
+        "audit.export" => &[("form", "string")],
         "record.list" => {
             &[("tenant", "string"), ("server", "string"), ("limit", "integer"), ("before", "integer")]
         }

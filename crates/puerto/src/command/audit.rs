@@ -32,10 +32,13 @@ pub(crate) async fn run(command: &Audit) -> ExitCode {
             }
             Err(error) => failed(&error),
         },
-        Audit::Export { hub } => match Client::new(&hub.url).copy("/audit/export", out::bytes).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(&error),
-        },
+        Audit::Export { ocsf, hub } => {
+            let path = if *ocsf { "/audit/export?form=ocsf" } else { "/audit/export" };
+            match Client::new(&hub.url).copy(path, out::bytes).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            }
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use super::body::{self, wrong};
 use super::problem::Refused;
 use super::rest::{Answer, Api, Asked, TenantQuery, instant};
+use crate::audit::ocsf;
 
 /// Longest action and agent of a report, in bytes.
 const NAME_LEN_MAX: usize = 256;
@@ -199,15 +200,41 @@ pub(super) async fn prove(Shared(api): Shared<Api>, Path(seq): Path<i64>) -> Ans
     }))
 }
 
-/// `GET /audit/export`: everything, one JSON text a line: what it is, the records, the checkpoints.
-pub(super) async fn export(Shared(api): Shared<Api>) -> Result<Response, Refused> {
+/// How an export is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    /// As it can be verified.
+    #[default]
+    Trail,
+    /// As other programs read it.
+    Ocsf,
+}
+
+/// What is asked of an export.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ExportQuery {
+    form: Form,
+}
+
+/// `GET /audit/export`: everything, one JSON text a line: what it is, the records, the checkpoints; or the records alone
+/// as events of OCSF.
+pub(super) async fn export(
+    Shared(api): Shared<Api>,
+    Asked(query): Asked<ExportQuery>,
+) -> Result<Response, Refused> {
     api.everywhere(Action::Read)?;
     api.seal.now().await?;
     let checkpoints = api.seal.checkpoints().await?;
     let (size, _) = api.store.audit_head().await.map_err(Error::from)?;
+    let is_trail = query.form == Form::Trail;
     let head = json!({"puerto_audit": 1, "key": api.seal.verifier().to_string(), "records": size});
-    let tail = json!({"checkpoints": checkpoints});
-    let parts = futures_util::stream::unfold(Some((0, Some(format!("{head}\n")))), move |state| {
+    let (head, tail) = match is_trail {
+        true => (Some(format!("{head}\n")), format!("{}\n", json!({"checkpoints": checkpoints}))),
+        false => (None, String::new()),
+    };
+    let parts = futures_util::stream::unfold(Some((0, head)), move |state| {
         let (store, tail) = (api.store.clone(), tail.clone());
         async move {
             let (after, text) = state?;
@@ -222,9 +249,13 @@ pub(super) async fn export(Shared(api): Shared<Api>) -> Result<Response, Refused
             };
             let rows: Vec<_> = rows.into_iter().filter(|row| row.seq.cast_unsigned() <= size).collect();
             let Some(last) = rows.last().map(|row| row.seq) else {
-                return Some((Ok(Bytes::from(format!("{tail}\n"))), None));
+                return (!tail.is_empty()).then(|| (Ok(Bytes::from(tail)), None));
             };
-            let text: String = rows.iter().map(|row| format!("{}\n", row.document)).collect();
+            let line = |row: &AuditRow| match is_trail {
+                true => Some(format!("{}\n", row.document)),
+                false => ocsf::event(row.document.get()).map(|event| format!("{event}\n")),
+            };
+            let text: String = rows.iter().filter_map(line).collect();
             Some((Ok(Bytes::from(text)), Some((last, None))))
         }
     });

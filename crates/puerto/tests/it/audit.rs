@@ -119,6 +119,33 @@ fn reports_of_others_are_kept_and_bad_ones_refused_with_the_field_named() {
 }
 
 #[test]
+fn other_programs_read_the_trail_as_events_of_ocsf() {
+    let hub = hub_on("sqlite://data/puerto.db");
+    hub.call("/mcp/default/monitor", "get_uptime", json!({}));
+    hub.post("/audit", r#"{"action": "deploy", "agent": "bot", "details": {"version": 2}}"#);
+    ended(&hub, "action=tools/call");
+    let (code, events, err) = puerto(&hub, &["export", "--ocsf"]);
+    assert_eq!(code, 0, "{err}");
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // The last of each: what begins in one look and ends in another has two.
+    let of = |action: &str| events.iter().rfind(|event| event["api"]["operation"] == action).unwrap();
+    assert!(
+        events
+            .iter()
+            .all(|event| event["class_uid"] == 6003 && event["metadata"]["product"]["name"] == "Puerto")
+    );
+    let call = of("tools/call");
+    assert_eq!((&call["status"], &call["resources"][0]["name"]), (&json!("Success"), &json!("get_uptime")));
+    assert_eq!(call["dst_endpoint"]["svc_name"], "monitor");
+    assert_eq!(call["unmapped"]["result"]["sha256"].as_str().unwrap().len(), 64);
+    let told = of("deploy");
+    assert_eq!((&told["status"], &told["unmapped"]["details"]["version"]), (&json!("Unknown"), &json!(2)));
+    let refused = hub.get("/audit/export?form=csv");
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    assert!(refused.body.contains("form"), "{}", refused.body);
+}
+
+#[test]
 fn a_whole_trail_is_found_whole_and_proved_off_line() {
     for hub in each() {
         for n in 0..5 {
