@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use puerto_core::{ServiceName, TenantId};
 
-use crate::db::{Db, Filter, Param};
+use crate::db::{Db, Filter, Misread, Param, Row};
 use crate::error::StoreError;
 use crate::store::{Scope, Store, micros};
 
@@ -72,6 +72,12 @@ impl Sum {
         self.longest_us = self.longest_us.max(other.longest_us);
     }
 
+    /// How long one took on average, in milliseconds; nothing where nothing was checked.
+    pub fn average_ms(&self) -> Option<f64> {
+        let all = self.good + self.bad;
+        (all > 0).then(|| self.total_us as f64 / 1000.0 / all as f64)
+    }
+
     /// The share of good ones in percent; nothing where nothing was checked.
     pub fn uptime(&self) -> Option<f64> {
         let all = self.good + self.bad;
@@ -99,29 +105,64 @@ impl Store {
         let (scope, since) = (scope.clone(), micros(since) / 1_000_000);
         let rows = self.read(move |db| {
             let mut filter = Filter::default();
-            filter.and("span = ?", grain.seconds());
             scope.narrow(&mut filter);
-            // A sum that began before the moment and goes on after it counts.
-            filter.and("start > ?", since - grain.seconds());
-            let sums = ["good", "bad", "unknown", "total_us"]
-                .map(|name| format!("CAST(sum({name}) AS BIGINT)"))
-                .join(", ");
-            let all = format!("SELECT tenant, service, {sums}, max(longest_us) FROM checks");
-            filter.query(db, &all, "GROUP BY tenant, service", |row| {
-                let sum = Sum {
-                    good: row.get(2)?,
-                    bad: row.get(3)?,
-                    unknown: row.get(4)?,
-                    total_us: row.get(5)?,
-                    longest_us: row.get(6)?,
-                };
-                Ok((row.get::<String>(0)?, row.get::<String>(1)?, sum))
-            })
+            together(db, filter, grain, since)
         });
         let known = rows.await?.into_iter().filter_map(|(tenant, service, sum)| {
             Some(((TenantId::new(&tenant).ok()?, ServiceName::new(&service).ok()?), sum))
         });
         Ok(known.collect())
+    }
+
+    /// The same of some services of a tenant.
+    pub async fn checks_of(
+        &self,
+        tenant: &TenantId,
+        services: &[ServiceName],
+        grain: Grain,
+        since: SystemTime,
+    ) -> Result<BTreeMap<ServiceName, Sum>, StoreError> {
+        if services.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let (tenant, services) = (tenant.clone(), services.to_vec());
+        let since = micros(since) / 1_000_000;
+        let rows = self.read(move |db| together(db, of(&tenant, &services), grain, since));
+        let known =
+            rows.await?.into_iter().filter_map(|(_, name, sum)| Some((ServiceName::new(&name).ok()?, sum)));
+        Ok(known.collect())
+    }
+
+    /// The sums by day of some services of a tenant, from the day on that holds a moment. A day is that of UTC, by its
+    /// number since 1970; one without a check is not there.
+    pub async fn checks_by_day(
+        &self,
+        tenant: &TenantId,
+        services: &[ServiceName],
+        since: SystemTime,
+    ) -> Result<BTreeMap<ServiceName, BTreeMap<i64, Sum>>, StoreError> {
+        if services.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let (tenant, services) = (tenant.clone(), services.to_vec());
+        let day = Grain::Day.seconds();
+        let first = (micros(since) / 1_000_000).div_euclid(day) * day;
+        let rows = self.read(move |db| {
+            let mut filter = of(&tenant, &services);
+            filter.and("span = ?", day);
+            filter.and("start >= ?", first);
+            let all = "SELECT service, start, good, bad, unknown, total_us, longest_us FROM checks";
+            filter.query(db, all, "", |row| {
+                Ok((row.get::<String>(0)?, row.get::<i64>(1)?.div_euclid(day), sum(row)?))
+            })
+        });
+        let mut days: BTreeMap<ServiceName, BTreeMap<i64, Sum>> = BTreeMap::new();
+        for (service, day, sum) in rows.await? {
+            if let Ok(service) = ServiceName::new(&service) {
+                days.entry(service).or_default().insert(day, sum);
+            }
+        }
+        Ok(days)
     }
 
     /// Deletes sums that are too old; answers how many.
@@ -136,6 +177,42 @@ impl Store {
         })
         .await
     }
+}
+
+/// Keeps a reading to some services of a tenant.
+fn of<'a>(tenant: &'a TenantId, services: &'a [ServiceName]) -> Filter<'a> {
+    let mut filter = Filter::default();
+    filter.and("tenant = ?", tenant.as_str());
+    let places: Vec<_> = services.iter().map(|service| filter.value(service.as_str())).collect();
+    filter.word(&format!("service IN ({})", places.join(", ")));
+    filter
+}
+
+/// Sums since a second of 1970, each service's together.
+fn together(
+    db: &mut Db,
+    mut filter: Filter<'_>,
+    grain: Grain,
+    since: i64,
+) -> Result<Vec<(String, String, Sum)>, StoreError> {
+    filter.and("span = ?", grain.seconds());
+    // A sum that began before the moment and goes on after it counts.
+    filter.and("start > ?", since - grain.seconds());
+    let sums =
+        ["good", "bad", "unknown", "total_us"].map(|name| format!("CAST(sum({name}) AS BIGINT)")).join(", ");
+    let all = format!("SELECT tenant, service, {sums}, max(longest_us) FROM checks");
+    filter.query(db, &all, "GROUP BY tenant, service", |row| Ok((row.get(0)?, row.get(1)?, sum(row)?)))
+}
+
+/// A sum behind the two columns that name it.
+fn sum(row: &Row<'_>) -> Result<Sum, Misread> {
+    Ok(Sum {
+        good: row.get(2)?,
+        bad: row.get(3)?,
+        unknown: row.get(4)?,
+        total_us: row.get(5)?,
+        longest_us: row.get(6)?,
+    })
 }
 
 fn add(db: &mut Db, grain: Grain, now: i64, sums: &BTreeMap<Key, Sum>) -> Result<(), StoreError> {

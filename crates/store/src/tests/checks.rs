@@ -32,9 +32,21 @@ async fn sums_add_up_by_the_minute_the_hour_and_the_day() {
         assert_eq!(since(Grain::Minute, begin + Duration::from_secs(60)).await[&x].good, 6);
         let b = store.checks_since(&Scope::tenant(tenant("b")), Grain::Day, begin).await.unwrap();
         assert_eq!(b.keys().collect::<Vec<_>>(), [&key("b", "x")]);
+        let some = [ServiceName::new("x").unwrap(), ServiceName::new("none").unwrap()];
+        let of_a = store.checks_of(&tenant("a"), &some, Grain::Day, begin).await.unwrap();
+        assert_eq!(of_a, BTreeMap::from([(some[0].clone(), whole)]));
+        // From within the first day on, that day counts whole.
+        let days = store.checks_by_day(&tenant("a"), &some, begin + hour).await.unwrap();
+        let [(name, days)] = &Vec::from_iter(days)[..] else { panic!("one service is kept") };
+        let days: Vec<_> = days.iter().map(|(day, sum)| (*day, sum.good, sum.bad)).collect();
+        assert_eq!((name, days), (&some[0], vec![(20_000, 9, 3), (20_001, 3, 1)]));
+        let later = store.checks_by_day(&tenant("a"), &some, begin + 24 * hour).await.unwrap();
+        assert_eq!(later[&some[0]].keys().collect::<Vec<_>>(), [&20_001]);
+        assert!(store.checks_by_day(&tenant("b"), &[], begin).await.unwrap().is_empty());
+        assert_eq!(whole.average_ms(), Some(0.01));
         // Written as of long ago, all but the days are too old by now.
         assert!(store.checks_trim().await.unwrap() > 0);
         assert!(since(Grain::Minute, begin).await.is_empty());
-        assert_eq!(Sum::default().uptime(), None);
+        assert_eq!((Sum::default().uptime(), Sum::default().average_ms()), (None, None));
     }
 }
