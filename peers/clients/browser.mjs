@@ -1,6 +1,7 @@
 // A real browser on the pages of a hub: `browser HOST:PORT PROFILE PICTURES`. It presses the button of the app
-// hello, opens the page that holds the TypeScript SDK, and comes as a page of somebody else. It prints one JSON
-// document of what it saw, and leaves pictures of hello. Other names than this machine's lead nowhere.
+// hello, opens the page that holds the TypeScript SDK, looks at the status page, and comes as a page of somebody
+// else. It prints one JSON document of what it saw, and leaves pictures of hello and of the status page. Other names
+// than this machine's lead nowhere.
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -59,6 +60,27 @@ async function sdk(context) {
   await page.goto(`http://${address}/apps/sdk`);
   await page.locator('#found:not(:empty)').waitFor();
   return JSON.parse(await page.locator('#found').innerText());
+}
+
+/** The status page in both schemes, and on a phone: what it says, and whether all of it fits. */
+async function status(context) {
+  const page = await context.newPage();
+  const seen = {};
+  for (const [name, colorScheme, width] of [['light', 'light', 900], ['dark', 'dark', 900], ['phone', 'light', 360]]) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height: SIZE.height });
+    await page.goto(`http://${address}/status/default`);
+    const shown = await page.evaluate(() => ({
+      scripts: document.scripts.length,
+      bars: document.querySelectorAll('svg rect').length,
+      ground: getComputedStyle(document.body).backgroundColor,
+      fits: document.documentElement.scrollWidth <= innerWidth,
+    }));
+    await writeFile(join(pictures, `status-${name}.png`), await page.screenshot({ fullPage: true }));
+    seen[name] = { text: await page.locator('main').innerText(), ...shown };
+  }
+  await page.close();
+  return seen;
 }
 
 /** Runs in a page: opens WebSockets, and shows and answers what became of each. */
@@ -125,7 +147,12 @@ try {
   // Code that tries what the policy refuses, and goes on without, is not on the console by itself.
   await context.addInitScript(() => addEventListener('securitypolicyviolation', (refused) =>
     console.error(`the policy refused ${refused.blockedURI}: ${refused.violatedDirective}`)));
-  const seen = { hello: await hello(context), sdk: await sdk(context), foreign: await foreign(context) };
+  const seen = {
+    hello: await hello(context),
+    sdk: await sdk(context),
+    status: await status(context),
+    foreign: await foreign(context),
+  };
   console.log(JSON.stringify({ client: 'browser', ...seen, errors }, null, 2));
 } catch (error) {
   console.error(`browser: ${error.message}`);

@@ -8,6 +8,7 @@ pub mod overrides;
 pub mod profile;
 pub mod service;
 pub mod span;
+pub mod status_page;
 pub mod tasks;
 pub mod telemetry;
 pub mod window;
@@ -25,6 +26,7 @@ pub use self::overrides::{OverrideDef, OverridesDef};
 pub use self::profile::{ProfileDef, ProfileKind};
 pub use self::service::{DnsDef, DnsType, GrpcDef, ObjectiveDef, ServiceDef, TlsDef};
 pub use self::span::Span;
+pub use self::status_page::StatusPageDef;
 pub use self::tasks::{CatchUp, Overlap, Priority, ScheduleDef, TasksDef};
 pub use self::telemetry::TelemetryDef;
 pub use self::window::{Day, WindowDef};
@@ -128,6 +130,9 @@ pub struct TenantDef {
     /// Named subsets, each served at `/mcp/{tenant}?profile=name`.
     #[serde(default)]
     pub profiles: BTreeMap<ProfileName, ProfileDef>,
+    /// A page for everyone at `/status/{tenant}`, with badges; there is none where it is left out.
+    #[serde(default)]
+    pub status_page: Option<StatusPageDef>,
 }
 
 /// Limits of a tenant; 0 means none.

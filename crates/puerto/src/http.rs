@@ -15,6 +15,7 @@ pub(crate) mod metrics;
 pub(crate) mod problem;
 pub(crate) mod rest;
 pub(crate) mod services;
+pub(crate) mod status_page;
 mod steady;
 pub(crate) mod tasks;
 pub(crate) mod tools;

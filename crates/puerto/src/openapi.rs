@@ -14,6 +14,7 @@ use crate::http::metrics::Numbers;
 use crate::http::problem::Problem;
 use crate::http::rest::{About, Done, Health, Logs, Records, ServerView, Servers, TenantView, Tenants};
 use crate::http::services::{Round, ServiceView, Services};
+use crate::http::status_page::StatusPage;
 use crate::http::tasks::{TaskDetail, TaskPage, TaskView};
 use crate::http::tools::{Called, Tools};
 use crate::http::{AppView, AppsView, GatewayView};
@@ -41,6 +42,7 @@ pub(crate) fn document() -> String {
         let kind = match route.operation {
             "app.page" | "app.page_folder" => "text/html",
             "app.file" => "*/*",
+            "status.health" | "status.uptime" | "status.response" => "image/svg+xml",
             "event.follow" => "text/event-stream",
             "metrics.scrape" => "text/plain",
             "audit.export" | "archive.export" => "application/x-ndjson",
@@ -55,6 +57,10 @@ pub(crate) fn document() -> String {
                 "default": {"description": "a problem", "content": {"application/problem+json": {"schema": problem}}},
             },
         });
+        if route.operation == "status.read" {
+            let content = &mut operation["responses"]["200"]["content"];
+            content["text/html"] = json!({"schema": {"type": "string"}});
+        }
         if !parameters.is_empty() {
             operation["parameters"] = parameters.into();
         }
@@ -158,6 +164,7 @@ fn queries(operation: &str) -> Vec<Value> {
             ("before", "integer"),
             ("limit", "integer"),
         ],
+        "status.uptime" => &[("days", "integer")],
         "configuration.reload" => &[("preview", "boolean")],
         _ => &[],
     };
@@ -203,6 +210,10 @@ fn routes(generator: &mut SchemaGenerator) -> Vec<Route> {
         post "/api/services/{tenant}/{service}/check" "service.check" ServiceView, "Check a service now";
         get "/api/services/{tenant}/{service}/push" "service.push_get" Done, "A service that reports by itself says how it is";
         post "/api/services/{tenant}/{service}/push" "service.push" Done, "A service that reports by itself says how it is";
+        get "/status/{tenant}" "status.read" StatusPage, "The public status page of a tenant; as data with .json after the id";
+        get "/status/{tenant}/{service}/health.svg" "status.health" String, "A badge that says how a public service is";
+        get "/status/{tenant}/{service}/uptime.svg" "status.uptime" String, "A badge of its uptime over 1, 7, 30 or 90 days";
+        get "/status/{tenant}/{service}/response.svg" "status.response" String, "A badge of how long its checks take";
         get "/events" "event.list" Events, "Events, newest first; after a number, oldest first";
         post "/events" "event.create" EventView, "Report an event, or many (a list, CloudEvents, NDJSON)";
         get "/events/stream" "event.follow" String, "Events as they happen (server-sent events)";

@@ -34,6 +34,18 @@ pub(crate) struct Watch {
 const UPTIMES: [(Grain, u32); 4] =
     [(Grain::Minute, 1), (Grain::Hour, 7), (Grain::Hour, 30), (Grain::Day, 90)];
 
+/// Days that a history goes back.
+pub(crate) const HISTORY_DAYS: u32 = 90;
+
+/// How a service was.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// Over 1, 7, 30 and 90 days.
+    pub(crate) sums: [Sum; UPTIMES.len()],
+    /// By day of UTC since 1970, as far as `HISTORY_DAYS` back; a day without a check is not there.
+    pub(crate) days: BTreeMap<i64, Sum>,
+}
+
 /// Good checks in percent, over 1, 7, 30 and 90 days; nothing where nothing was checked.
 pub(crate) type Uptime = [Option<f64>; UPTIMES.len()];
 
@@ -121,6 +133,28 @@ impl Watch {
             }
         }
         Ok(uptimes)
+    }
+
+    /// How some services of a tenant were, as of the last time that sums were written: whoever reads this from outside
+    /// makes nobody write.
+    pub(crate) async fn histories(
+        &self,
+        tenant: &TenantId,
+        services: &[ServiceName],
+    ) -> Result<BTreeMap<ServiceName, History>> {
+        let now = SystemTime::now();
+        let day = Duration::from_hours(24);
+        let mut histories: BTreeMap<ServiceName, History> = BTreeMap::new();
+        for (at, (grain, days)) in UPTIMES.into_iter().enumerate() {
+            for (name, sum) in self.store.checks_of(tenant, services, grain, now - day * days).await? {
+                histories.entry(name).or_default().sums[at] = sum;
+            }
+        }
+        let first = now - day * (HISTORY_DAYS - 1);
+        for (name, days) in self.store.checks_by_day(tenant, services, first).await? {
+            histories.entry(name).or_default().days = days;
+        }
+        Ok(histories)
     }
 }
 

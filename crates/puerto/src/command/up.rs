@@ -107,6 +107,7 @@ pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant, reload: Option<A
         alerts: works.alerts.clone(),
         feed: works.feed.clone(),
         tasks: works.tasks.clone(),
+        status_pages: Arc::default(),
     };
     Arc::new(Edge {
         hub: works.hub.clone(),

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::apps::{self, Apps};
 use super::events::{self, Bounds};
 use super::problem::Refused;
+use super::status_page::{self, StatusPages};
 use super::{alerts, archive, audit, context, metrics, services, tasks, tools, usage};
 use crate::alerts::Alerts;
 use crate::audit::Seal;
@@ -62,6 +63,8 @@ pub(crate) struct Api {
     pub(crate) feed: Feed,
     /// Task lists that run in the background.
     pub(crate) tasks: Arc<Tasks>,
+    /// Pages for everyone, as they were put together last.
+    pub(crate) status_pages: Arc<StatusPages>,
 }
 
 pub(super) type Answer<T> = Result<Json<T>, Refused>;
@@ -102,6 +105,10 @@ pub(crate) fn router(api: Api, body_max: usize) -> Router {
         .route("/api/services/{tenant}/{service}", get(services::read))
         .route("/api/services/{tenant}/{service}/check", post(services::check))
         .route("/api/services/{tenant}/{service}/push", get(services::push).post(services::push))
+        .route("/status/{tenant}", get(status_page::page))
+        .route("/status/{tenant}/{service}/health.svg", get(status_page::health))
+        .route("/status/{tenant}/{service}/uptime.svg", get(status_page::uptime))
+        .route("/status/{tenant}/{service}/response.svg", get(status_page::response))
         .route("/events", get(events::list).post(events::report))
         .route("/events/stream", get(events::follow))
         .route("/audit", get(audit::list).post(audit::report))
@@ -681,8 +688,13 @@ async fn records(Shared(api): Shared<Api>, Asked(query): Asked<RecordsQuery>) ->
     Ok(Json(Records { records: rows, next }))
 }
 
+/// What is not there, and what somebody may not know of, are answered alike.
+pub(super) fn nothing_at(path: &str) -> Error {
+    Error::caller(Code::NotFound, format!("nothing is served at {path}"))
+}
+
 async fn nowhere(request: axum::extract::Request) -> Refused {
-    Error::caller(Code::NotFound, format!("nothing is served at {}", request.uri().path())).into()
+    nothing_at(request.uri().path()).into()
 }
 
 async fn wrong_method(request: axum::extract::Request) -> Refused {

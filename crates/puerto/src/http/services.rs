@@ -87,16 +87,16 @@ pub(crate) struct ServiceView {
 }
 
 /// Good checks in percent.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct UptimeView {
     #[serde(rename = "24h")]
-    day: Option<f64>,
+    pub(super) day: Option<f64>,
     #[serde(rename = "7d")]
-    week: Option<f64>,
+    pub(super) week: Option<f64>,
     #[serde(rename = "30d")]
-    month: Option<f64>,
+    pub(super) month: Option<f64>,
     #[serde(rename = "90d")]
-    quarter: Option<f64>,
+    pub(super) quarter: Option<f64>,
 }
 
 /// What a service promises, and how it keeps it.
@@ -117,7 +117,7 @@ pub(super) struct Beat {
     msg: Option<String>,
 }
 
-const fn name(state: State) -> &'static str {
+pub(super) const fn name(state: State) -> &'static str {
     match state {
         State::Pending => "pending",
         State::Ok => "ok",

@@ -19,9 +19,17 @@ fn copy(from: &str, to: &Path) {
     assert!(copied.success(), "{from} cannot be copied");
 }
 
-/// A hub with the app of the repository, and with a page that holds the SDK as it is published.
+/// A hub with the app of the repository, a page that holds the SDK as it is published, and a status page.
 fn hub() -> Hub {
-    let hub = Hub::with_servers(PUERTO, &json!({"monitor": {"builtin": "monitor"}}));
+    let config = json!({
+        "tenants": {"default": {
+            "servers": {"monitor": {"builtin": "monitor"}},
+            "status_page": {"title": "<b>Acme</b>"},
+        }},
+        "services": [{"name": "beat", "url": "push://", "group": "a".repeat(200), "public": true}],
+    });
+    let hub = Hub::start(PUERTO, &config);
+    hub.wait_for("default:monitor", "ready");
     let plugins = hub.dir.path().join("plugins");
     std::fs::create_dir(&plugins).unwrap();
     copy("plugins/hello", &plugins.join("hello"));
@@ -53,6 +61,7 @@ fn a_browser_uses_apps_and_the_protocol_and_pages_of_others_cannot() {
         is_a_picture(scheme, &seen["hello"]["pictures"][scheme]);
     }
     works_with_the_sdk(&seen["sdk"]);
+    shows_how_services_are(&seen["status"]);
     refuses_pages_of_others(&hub, &seen);
     assert_eq!(seen["errors"], json!([]), "our own pages have nothing to complain of");
     wait_until("the browser has ended", || (!is_on_a_command_line(profile)).then_some(()));
@@ -96,6 +105,20 @@ fn works_with_the_sdk(seen: &Value) {
     let tools = ["monitor__get_metrics", "monitor__get_uptime", "monitor__list_processes"];
     assert_eq!(seen["tools"], json!(tools));
     assert!(seen["result"]["structuredContent"]["uptime_seconds"].is_u64(), "{seen}");
+}
+
+/// The status page says it in words, fits a phone, and has its own style in both schemes, without a script.
+fn shows_how_services_are(seen: &Value) {
+    for name in ["light", "dark", "phone"] {
+        let (shown, text) = (&seen[name], seen[name]["text"].as_str().unwrap());
+        assert!(text.contains("<b>Acme</b>") && text.contains("The service is not checked yet"), "{text}");
+        assert_eq!(
+            (&shown["scripts"], &shown["bars"], &shown["fits"]),
+            (&json!(0), &json!(90), &json!(true))
+        );
+        let ground = if name == "dark" { "rgb(16, 22, 28)" } else { "rgb(246, 248, 250)" };
+        assert_eq!(shown["ground"], ground, "{name}");
+    }
 }
 
 /// What our own page may, one of another origin may not, nor is our page served under its name.

@@ -25,6 +25,7 @@ mod servers;
 mod services;
 mod setup;
 mod sharing;
+mod status_page;
 mod supervision;
 mod tasks;
 mod telemetry;
