@@ -330,3 +330,42 @@ fn public(kind: &'static str, policy: &'static str, body: Bytes) -> Response {
     ];
     (headers.map(|(name, value)| (name, HeaderValue::from_static(value))), body).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sentence_says_how_all_of_it_is() {
+        use State::{Down, Flapping, Maintenance, Ok, Pending, Unknown};
+        let said = |states: &[State]| summary(states).1;
+        assert_eq!(said(&[Ok, Ok]), "All is well");
+        assert_eq!(said(&[Ok, Down, Ok, Down, Ok, Ok, Ok]), "2 of 7 services are down");
+        assert_eq!(said(&[Flapping, Down, Maintenance]), "1 of 3 services is down");
+        assert_eq!(said(&[Down, Down]), "All 2 services are down");
+        assert_eq!(said(&[Flapping]), "The service is unstable");
+        assert_eq!(said(&[Ok, Maintenance]), "1 of 2 services is being worked on, as announced");
+        assert!(said(&[Unknown, Ok]).starts_with("1 of 2 services is out of our sight"));
+        assert_eq!(said(&[Pending, Ok]), "1 of 2 services is not checked yet");
+        assert_eq!(said(&[]), "Nothing is shown here yet");
+        assert_eq!(summary(&[Maintenance, Flapping]).0, Flapping);
+    }
+
+    #[test]
+    fn work_ends_when_no_window_holds_any_more() {
+        let windows = |text: &str| serde_json::from_str::<Vec<WindowDef>>(text).unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let end = |text: &str| end_of(&windows(text), at("2026-11-22T06:30:00Z"));
+        let noon = Some(at("2026-11-22T12:00:00Z").as_millisecond());
+        // A second window begins before the first ends.
+        assert_eq!(
+            end(
+                r#"[{"start": "06:00", "duration": "3h"}, {"from": "2026-11-22T08:00:00Z", "until": "2026-11-22T12:00:00Z"}]"#
+            ),
+            noon
+        );
+        assert_eq!(end("[{}]"), None);
+        // Every day for a whole day: it has no end.
+        assert_eq!(end(r#"[{"start": "00:00"}]"#), None);
+    }
+}
