@@ -21,6 +21,7 @@ mod queue;
 mod registry;
 mod retention;
 mod schedules;
+mod services;
 mod store;
 mod tasks;
 mod writer;
@@ -38,6 +39,7 @@ pub use outbox::{
 };
 pub use registry::{Noun, REGISTRATIONS_MAX, Registered, Registration};
 pub use schedules::Fired;
+pub use services::{API_SERVICES_MAX, SERVICE_BYTES_MAX, Saved, StoredService};
 pub use store::{Scope, Store};
 pub use tasks::{Item, NewTask, QUEUED_MAX, Status, TaskEnd, TaskFilter, TaskRow};
 

@@ -211,6 +211,18 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX tasks_came ON tasks (tenant, name, (created / 1000));
     ",
+    // Services that were defined by API. What is secret stands by itself: archives leave that column out.
+    "
+    CREATE TABLE services (
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        document TEXT NOT NULL,
+        has_secrets INTEGER NOT NULL,
+        secrets TEXT,
+        PRIMARY KEY (tenant, name)
+    ) STRICT;
+    ",
 ];
 
 /// A step in the dialect of Postgres. Its numbers are given by the server and not taken from the rows, as in SQLite

@@ -518,4 +518,5 @@ mod audit;
 mod checks;
 mod events;
 mod outbox;
+mod services;
 mod tasks;

@@ -13,6 +13,7 @@ use crate::catalogs::CATALOG_BYTES_MAX;
 use crate::db::{Misread, Param, Row};
 use crate::outbox::NOTICE_BYTES_MAX;
 use crate::registry::REGISTRATIONS_MAX;
+use crate::services::{API_SERVICES_MAX, SERVICE_BYTES_MAX};
 
 /// Longest text of a member that names something, in bytes.
 const NAME_BYTES_MAX: usize = 4 * 1024;
@@ -26,7 +27,7 @@ const NUMBER_MAX: i64 = 1 << 52;
 
 /// The sections, in their order: what is named by another comes before it. Audit trails follow them (`trail.rs`).
 pub(crate) const SECTIONS: &[Section] =
-    &[EVENTS, REGISTRATIONS, TASKS, TASK_ITEMS, SCHEDULES, CHECKS, CATALOGS, NOTICES];
+    &[EVENTS, REGISTRATIONS, TASKS, TASK_ITEMS, SCHEDULES, CHECKS, CATALOGS, NOTICES, SERVICES];
 
 const EVENTS: Section = Section {
     name: "events",
@@ -182,6 +183,22 @@ const NOTICES: Section = Section {
         column("attempts", Kind::Whole),
         column("error", REASON).maybe(),
         column("ended", Kind::Whole).shown("ended_us").maybe(),
+    ],
+    ..SECTION
+};
+
+const SERVICES: Section = Section {
+    name: "services",
+    key: &["tenant", "name"],
+    of_tenant_max: Some(API_SERVICES_MAX),
+    // The archive has no secrets, so what it could put in its place would not be checked any more.
+    stays: Some("secrets IS NOT NULL"),
+    columns: &[
+        column("tenant", Kind::Tenant),
+        column("name", NAME),
+        column("at", Kind::Whole).shown("at_us"),
+        column("document", Kind::Json(SERVICE_BYTES_MAX)),
+        column("has_secrets", Kind::Flag),
     ],
     ..SECTION
 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use puerto_core::{Event, ServiceName, Severity};
+use puerto_core::{Event, Secret, ServiceName, Severity};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -85,6 +85,9 @@ async fn fill(store: &Store) {
         store.alerts_decide("{}", vec![notice(of, "sent"), notice(of, "dead")]).await.unwrap();
         store.notice_sent(&format!("{of}-sent")).await.unwrap();
         store.notice_dead(&format!("{of}-dead"), "nobody answers").await.unwrap();
+        let service = (r#"{"name":"shop","url":"https://shop.test/"}"#.to_owned(), Some(Secret::new("harbour")));
+        let shop = ServiceName::new("shop").unwrap();
+        assert_eq!(store.service_save(&tenant(of), &shop, service, true).await.unwrap(), Saved::Added);
         store.audit_append(vec![draft(of, "files", "read"), draft(of, "files", "write")]);
         store.flush().await.unwrap();
     }
@@ -127,8 +130,17 @@ fn records<'a>(archive: &'a str, section: &str) -> Vec<&'a str> {
     lines.take_while(|line| !line.starts_with("{\"section\"") && !line.starts_with("{\"manifest\"")).collect()
 }
 
-const SECTIONS: [&str; 8] =
-    ["events", "registrations", "tasks", "task_items", "schedules", "checks", "catalogs", "notices"];
+const SECTIONS: [&str; 9] = [
+    "events",
+    "registrations",
+    "tasks",
+    "task_items",
+    "schedules",
+    "checks",
+    "catalogs",
+    "notices",
+    "services",
+];
 
 fn same(one: &str, other: &str) {
     for section in SECTIONS {
@@ -157,6 +169,7 @@ async fn stores_of_each_kind_exchange_everything() {
                 ("checks", 6, 6, 0, 0),
                 ("catalogs", 2, 2, 0, 0),
                 ("notices", 4, 4, 0, 0),
+                ("services", 2, 2, 0, 0),
                 ("audit", 4, 4, 0, 0),
             ];
             assert_eq!(counts(&report), all);
@@ -229,6 +242,25 @@ async fn merging_keeps_what_is_there_and_replacing_does_not() {
         // What has fired does not fire again.
         assert_eq!(records(&replaced, "schedules"), [r#"{"name":"nightly","fired_us":200}"#]);
         assert_eq!(store.audit_total().await.unwrap(), 4);
+    }
+}
+
+/// An archive names no secret, says that one was left out, and replaces no definition that still has its own.
+#[tokio::test]
+async fn secrets_of_services_are_in_no_archive() {
+    for (store, _dir) in each() {
+        fill(&store).await;
+        let archive = export(&store, &Scope::all()).await;
+        assert!(!archive.contains("harbour"), "{archive}");
+        let line = records(&archive, "services")[0];
+        assert!(line.ends_with(r#""has_secrets":true}"#), "{line}");
+        import(&store, &archive, Mode::Replace, false).await.unwrap();
+        let kept = store.services_list(&Scope::all()).await.unwrap();
+        assert!(kept.len() == 2 && kept.iter().all(|one| one.secrets.is_some()), "{kept:?}");
+        let (other, _dir) = (Store::open("sqlite::memory:", Path::new("")).unwrap(), ());
+        import(&other, &archive, Mode::Replace, false).await.unwrap();
+        let came = other.services_list(&Scope::tenant(tenant("a"))).await.unwrap();
+        assert!(came.len() == 1 && came[0].has_secrets && came[0].secrets.is_none(), "{came:?}");
     }
 }
 
