@@ -460,7 +460,11 @@ pub(crate) struct Events {
 
 /// `puerto checks`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Checks {
+    /// What to change, where something is.
+    #[command(subcommand)]
+    pub(crate) change: Option<ChecksChange>,
     /// Which hub.
     #[command(flatten)]
     pub(crate) hub: HubArg,
@@ -470,6 +474,62 @@ pub(crate) struct Checks {
     /// Check those first that were not checked within the last ten seconds
     #[arg(long)]
     pub(crate) now: bool,
+}
+
+/// `puerto checks add` and `rm`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChecksChange {
+    /// Watch a service from now on; the running hub keeps it in its store
+    Add(ChecksAdd),
+    /// Watch a service no longer that was added so
+    Rm {
+        /// Its name
+        name: String,
+        /// Tenant that it belongs to
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+}
+
+/// `puerto checks add`.
+#[derive(Debug, Args)]
+pub(crate) struct ChecksAdd {
+    /// What to check: http://…, tcp://host:port, push:// and the others of docs/services.md
+    #[arg(value_name = "URL")]
+    pub(crate) target: String,
+    /// Its name
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Tenant that it belongs to
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// Time from one check to the next, as in 30s
+    #[arg(long, value_name = "TIME")]
+    pub(crate) interval: Option<String>,
+    /// Longest time of one check
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<String>,
+    /// What must hold, as in '[STATUS] == 200'; may be given several times
+    #[arg(long = "condition", value_name = "CONDITION")]
+    pub(crate) conditions: Vec<String>,
+    /// Bad checks in a row after which it is down
+    #[arg(long)]
+    pub(crate) failures: Option<u32>,
+    /// What it is shown together with
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+    /// Service that it depends on; may be given several times
+    #[arg(long = "parent", value_name = "SERVICE")]
+    pub(crate) parents: Vec<String>,
+    /// Take the place of one of this name that was added so
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Which hub.
+    #[command(flatten)]
+    pub(crate) hub: HubArg,
 }
 
 /// `puerto alerts`.

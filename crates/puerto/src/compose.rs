@@ -150,6 +150,7 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
     going.spawn(seal.clone().keep());
     let alerts = Alerts::new(&def.alerts, store.clone(), feed.clone(), metrics.clone()).await?;
     let watch = Watch::new(hub.clone(), store.clone(), feed.clone(), alerts.clone(), def)?;
+    watch.refresh().await?;
     going.spawn(watch.checks.clone().run());
     going.spawn(watch.clone().keep());
     going.spawn(trim(store.clone(), def.store.retention.clone()));

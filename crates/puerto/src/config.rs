@@ -10,6 +10,7 @@ mod check;
 mod expand;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod given;
 pub(crate) mod json;
 mod known;
 mod locate;
@@ -27,6 +28,7 @@ use std::path::Path;
 use puerto_core::def::{HubDef, LogLevel};
 
 pub(crate) use expand::Env;
+pub(crate) use given::{Beside, Given};
 pub(crate) use known::nearest;
 pub(crate) use locate::{DEFAULT, Origin, locate};
 pub(crate) use problem::{Problem, Severity};

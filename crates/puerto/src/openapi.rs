@@ -64,9 +64,16 @@ pub(crate) fn document() -> String {
         if !parameters.is_empty() {
             operation["parameters"] = parameters.into();
         }
-        let has_body = ["tool.call", "context.clear", "alert.acknowledge", "alert.receive", "channel.test"]
-            .iter()
-            .any(|name| route.operation.starts_with(name));
+        let has_body = [
+            "tool.call",
+            "context.clear",
+            "alert.acknowledge",
+            "alert.receive",
+            "channel.test",
+            "service.replace",
+        ]
+        .iter()
+        .any(|name| route.operation.starts_with(name));
         if has_body || route.operation.ends_with(".create") {
             operation["requestBody"] =
                 json!({"content": {"application/json": {"schema": {"type": "object"}}}});
@@ -206,7 +213,10 @@ fn routes(generator: &mut SchemaGenerator) -> Vec<Route> {
         get "/api/records" "record.list" Records, "The last operations, newest first";
         get "/check-services" "service.round" Round, "Check every service that was not checked just now, and say how each is";
         get "/api/services" "service.list" Services, "Every watched service";
+        post "/api/services" "service.create" ServiceView, "Watch a service: the body is an entry of the file's services";
         get "/api/services/{tenant}/{service}" "service.read" ServiceView, "One service, with its last checks";
+        put "/api/services/{tenant}/{service}" "service.replace" ServiceView, "Define a service by API, anew or for the first time (201)";
+        delete "/api/services/{tenant}/{service}" "service.delete" Done, "Watch a service no longer that was defined by API";
         post "/api/services/{tenant}/{service}/check" "service.check" ServiceView, "Check a service now";
         get "/api/services/{tenant}/{service}/push" "service.push_get" Done, "A service that reports by itself says how it is";
         post "/api/services/{tenant}/{service}/push" "service.push" Done, "A service that reports by itself says how it is";

@@ -1,23 +1,32 @@
 //! The watch at work: the checks of what is defined and of this hub's own servers, and what is kept and told of them.
 
+mod defined;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use puerto_core::def::{HubDef, ServiceDef, WatchDef};
 use puerto_core::{Code, Error, Result, Secret, ServerName, ServiceName, Severity, TenantId};
 use puerto_mcp::hub::Hub;
 use puerto_mcp::upstream::State as ServerState;
-use puerto_store::{Grain, Scope, Store, Sum};
-use puerto_watch::check::{Checks, Key, Report, Servers, shown_url};
+use puerto_store::{Grain, SERVICE_BYTES_MAX, Saved, Scope, Store, Sum};
+use puerto_watch::check::{Checks, Key, Report, SERVICES_MAX, Servers, shown_url};
 use puerto_watch::health::State;
 use serde_json::json;
 
 use crate::alerts::Alerts;
+use crate::config::{Beside, Given};
 use crate::feed::Feed;
 
-/// How often sums of checks are written. A kill takes those of this time.
+use defined::Defined;
+pub(crate) use defined::{Ignored, Source};
+
+/// How often sums of checks are written, of which a kill takes those of this time; and how soon what one hub defines is
+/// watched by another.
 const FLUSH: Duration = Duration::from_secs(5);
+/// Longest body of a definition, in bytes. Written anew, as it is kept, it may be longer by its escapes.
+const BODY_BYTES_MAX: usize = SERVICE_BYTES_MAX / 2;
 /// How often this hub's own servers are looked at.
 const SERVERS_EVERY: u64 = 10;
 
@@ -27,6 +36,9 @@ pub(crate) struct Watch {
     pub(crate) checks: Arc<Checks>,
     hub: Arc<Hub>,
     store: Store,
+    defined: Mutex<Defined>,
+    /// Whoever changes what is defined by API, or reads it anew, does so alone.
+    changing: tokio::sync::Mutex<()>,
     sums: Arc<Mutex<BTreeMap<Key, Sum>>>,
 }
 
@@ -72,33 +84,134 @@ impl Watch {
             let text = format!("watch.connectivity cannot be checked: {}", faults[0]);
             Error::caller(Code::InvalidConfig, text)
         })?;
-        let watch = Arc::new(Self { checks, hub, store, sums });
+        let (defined, changing) = Default::default();
+        let watch = Arc::new(Self { checks, hub, store, defined, changing, sums });
         watch.adopt(&def.services, &def.watch);
         Ok(watch)
     }
 
-    /// Watches what a configuration says from now on. This hub's own servers are watched too, unless a service of
-    /// that name is defined.
+    /// Watches what a configuration says from now on, beside what is defined by API. This hub's own servers are watched
+    /// too, unless a service of that name is defined.
     pub(crate) fn adopt(&self, services: &[ServiceDef], def: &WatchDef) {
-        let mut all: Vec<_> = services.to_vec();
-        if def.servers {
-            let tenants = self.hub.tenants();
-            for upstream in tenants.values().flat_map(|tenant| tenant.upstreams.values()) {
-                let own = own_server(&upstream.tenant, &upstream.name);
-                let is_taken = |def: &ServiceDef| def.tenant == own.tenant && def.name == own.name;
-                if upstream.def.enabled && !all.iter().any(is_taken) {
-                    all.push(own);
-                }
-            }
-        }
-        self.checks.adopt(all);
+        let mut defined = self.defined();
+        (defined.file, defined.watch) = (services.to_vec(), def.clone());
+        self.settle(&mut defined);
     }
 
-    /// Writes the sums of checks from time to time, for as long as it is polled.
+    fn settle(&self, defined: &mut Defined) {
+        self.checks.adopt(defined.settle(&self.hub.tenants()));
+    }
+
+    fn defined(&self) -> MutexGuard<'_, Defined> {
+        self.defined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches what is defined by API, here or at another hub with the same store.
+    pub(crate) async fn refresh(&self) -> Result<()> {
+        let _alone = self.changing.lock().await;
+        self.read_stored(false).await
+    }
+
+    /// Reads what is defined by API, where it is another than before or somebody knows that it is.
+    async fn read_stored(&self, is_other: bool) -> Result<()> {
+        let mark = Some(self.store.services_mark().await?);
+        if !is_other && self.defined().mark == mark {
+            return Ok(());
+        }
+        let stored = self.store.services_list(&Scope::all()).await?;
+        let mut defined = self.defined();
+        (defined.stored, defined.mark) = (stored, mark);
+        self.settle(&mut defined);
+        Ok(())
+    }
+
+    /// Defines a service; one that is defined by API already only where it `may_replace` it.
+    ///
+    /// # Errors
+    /// Where the definition does not fit, the file has one of this name, or there are as many as there may be.
+    pub(crate) async fn define(&self, key: &Key, given: Given, may_replace: bool) -> Result<Saved> {
+        let _alone = self.changing.lock().await;
+        self.read_stored(false).await?;
+        let beside = {
+            let defined = self.defined();
+            refuse_file(&defined, key)?;
+            if !defined.is_stored(key) && defined.sources.len() >= SERVICES_MAX {
+                let text = format!("there are {SERVICES_MAX} services already, which is the limit");
+                return Err(Error::caller(Code::Conflict, text));
+            }
+            Beside { servers: defined::servers(&self.hub.tenants()), services: defined.beside(key) }
+        };
+        // Beside thousands of others it takes a while.
+        let judged = tokio::task::spawn_blocking(move || given.judge(&beside)).await;
+        let judged = judged.map_err(|e| Error::hub(Code::Internal, "a task of Puerto broke").inside(e))?;
+        let (_, document) = judged.map_err(|wrong| unfit(&wrong))?;
+        let (document, secrets) = defined::parted(document);
+        let saved = self.store.service_save(&key.0, &key.1, (document, secrets), may_replace).await?;
+        if saved == Saved::Present {
+            let text =
+                format!("the service {:?} is defined by API already; PUT takes its place", key.1.as_str());
+            return Err(Error::caller(Code::Conflict, text));
+        }
+        self.read_stored(true).await?;
+        Ok(saved)
+    }
+
+    /// Watches a service no longer that was defined by API. One that is ignored goes too.
+    ///
+    /// # Errors
+    /// Where it is not defined by API, or another one names it as its parent.
+    pub(crate) async fn undefine(&self, key: &Key) -> Result<()> {
+        let _alone = self.changing.lock().await;
+        self.read_stored(false).await?;
+        {
+            let defined = self.defined();
+            if !defined.is_stored(key) {
+                refuse_file(&defined, key)?;
+                return Err(match defined.sources.get(key) {
+                    Some(Source::Server) => Error::caller(
+                        Code::Conflict,
+                        "it is a server of this hub, which is watched without being defined; watch.servers in the \
+                         configuration file says whether",
+                    ),
+                    _ => Error::not_found("service", key.1.as_str()),
+                });
+            }
+            let stays = matches!(defined.sources.get(key), Some(Source::File));
+            let child = defined.beside(key).into_iter().find(|(_, parents)| parents.contains(&key.1));
+            if let Some((child, _)) = child.filter(|_| !stays) {
+                let text =
+                    format!("the service {:?} names it as its parent; change that first", child.as_str());
+                return Err(Error::caller(Code::Conflict, text));
+            }
+        }
+        self.store.service_delete(&key.0, &key.1).await?;
+        self.read_stored(true).await
+    }
+
+    /// Where a service that is watched is defined.
+    pub(crate) fn source(&self, key: &Key) -> Option<Source> {
+        self.defined().sources.get(key).copied()
+    }
+
+    /// Whether a definition of this name came by API, watched or not.
+    pub(crate) fn is_stored(&self, key: &Key) -> bool {
+        self.defined().is_stored(key)
+    }
+
+    /// What is defined by API, and not watched.
+    pub(crate) fn ignored(&self, tenant: Option<&TenantId>) -> Vec<Ignored> {
+        let all = self.defined().ignored.clone();
+        all.into_iter().filter(|one| tenant.is_none_or(|tenant| one.tenant == tenant.as_str())).collect()
+    }
+
+    /// Writes the sums of checks from time to time, and looks what another hub has defined, for as long as it is polled.
     pub(crate) async fn keep(self: Arc<Self>) {
         loop {
             tokio::time::sleep(FLUSH).await;
             self.flush().await;
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(%error, "could not look for services that are defined by API");
+            }
         }
     }
 
@@ -156,6 +269,36 @@ impl Watch {
         }
         Ok(histories)
     }
+}
+
+/// A definition by API that does not fit.
+pub(crate) fn unfit(wrong: &str) -> Error {
+    Error::caller(Code::BadRequest, format!("could not read the service: {wrong}"))
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// Where it is too long, or no definition.
+pub(crate) fn given(body: &[u8], named: Option<(&str, &str)>) -> Result<Given> {
+    if body.len() > BODY_BYTES_MAX {
+        let text = format!("the service: {} bytes are more than the limit of {BODY_BYTES_MAX}", body.len());
+        return Err(Error::caller(Code::TooLarge, text));
+    }
+    Given::read(body, named).map_err(|wrong| unfit(&wrong))
+}
+
+/// What the file defines is changed there.
+fn refuse_file(defined: &Defined, key: &Key) -> Result<()> {
+    if defined.sources.get(key) != Some(&Source::File) {
+        return Ok(());
+    }
+    let text = format!(
+        "the service {:?} of the tenant {:?} is defined in the configuration file; change it there, under services",
+        key.1.as_str(),
+        key.0.as_str()
+    );
+    Err(Error::caller(Code::Conflict, text))
 }
 
 /// What answers as long as the hub is online, as a service of its own.

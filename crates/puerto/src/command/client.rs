@@ -39,6 +39,11 @@ impl Client {
         self.ask(Method::POST, path, body.into()).await
     }
 
+    /// Has something be as the body says.
+    pub(crate) async fn put(&self, path: &str, body: String) -> Result<Value> {
+        self.ask(Method::PUT, path, body.into()).await
+    }
+
     /// Has something ended.
     pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
         self.ask(Method::DELETE, path, Bytes::new()).await

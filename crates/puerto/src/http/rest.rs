@@ -101,8 +101,11 @@ pub(crate) fn router(api: Api, body_max: usize) -> Router {
         .route("/api/gateway/status", get(apps::gateway))
         .route("/api/records", get(records))
         .route("/check-services", get(services::round))
-        .route("/api/services", get(services::list))
-        .route("/api/services/{tenant}/{service}", get(services::read))
+        .route("/api/services", get(services::list).post(services::create))
+        .route(
+            "/api/services/{tenant}/{service}",
+            get(services::read).put(services::replace).delete(services::remove),
+        )
         .route("/api/services/{tenant}/{service}/check", post(services::check))
         .route("/api/services/{tenant}/{service}/push", get(services::push).post(services::push))
         .route("/status/{tenant}", get(status_page::page))

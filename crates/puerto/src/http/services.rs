@@ -1,19 +1,26 @@
-//! Services over HTTP: how each is, a round of checks, and the heartbeats of those that report by themselves.
+//! Services over HTTP: how each is, a round of checks, the heartbeats of those that report by themselves, and definitions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State as Shared};
-use puerto_core::record::Kind;
-use puerto_core::{Action, Code, Ctx, Error, Result, TenantId};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::StatusCode;
+use puerto_core::record::{Kind, Outcome as Ended};
+use puerto_core::{Action, Code, Ctx, Error, Result, ServiceName, Severity, TenantId};
+use puerto_store::Saved;
 use puerto_watch::check::{Key, Outcome, View, shown_url};
 use puerto_watch::health::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::problem::Refused;
 use super::rest::{Answer, Api, Asked, Done, TenantQuery};
-use crate::watch::{Uptime, key};
+use crate::config::Given;
+use crate::watch::{Ignored, Source, Uptime, given, key, unfit};
 
 /// A round of checks answers with what is at most so old.
 const FRESH: Duration = Duration::from_secs(10);
@@ -53,6 +60,8 @@ pub(crate) struct RoundService {
 pub(crate) struct Services {
     services: Vec<ServiceView>,
     total: usize,
+    /// Definitions by API that are not watched, and why.
+    ignored: Vec<Ignored>,
 }
 
 /// A service.
@@ -65,6 +74,8 @@ pub(crate) struct ServiceView {
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<String>,
     url: String,
+    /// Where it is defined: `file`, `api`, or `server`, which is watched without being defined.
+    source: Source,
     enabled: bool,
     /// `ok`, `pending`, `down`, `flapping`, `unknown` or `maintenance`.
     state: &'static str,
@@ -170,10 +181,10 @@ pub(super) async fn list(Shared(api): Shared<Api>, Asked(query): Asked<TenantQue
         let uptimes = api.watch.uptimes(&scope).await?;
         let of = |view: View| {
             let uptime = uptimes.get(&(view.tenant.clone(), view.name.clone())).copied();
-            shown(view, uptime.unwrap_or_default(), None)
+            shown(&api, view, uptime.unwrap_or_default(), None)
         };
         let services: Vec<_> = api.watch.checks.views(tenant.as_ref()).into_iter().map(of).collect();
-        Ok(Services { total: services.len(), services })
+        Ok(Services { total: services.len(), services, ignored: api.watch.ignored(tenant.as_ref()) })
     };
     Ok(Json(api.read_everywhere("service.list", work).await?))
 }
@@ -185,6 +196,74 @@ pub(super) async fn read(
 ) -> Answer<ServiceView> {
     let (key, ctx) = find(&api, &tenant, &service)?;
     Ok(Json(ctx.run(Kind::Control("service.read"), view(&api, &key)).await?))
+}
+
+/// `POST /api/services`.
+pub(super) async fn create(Shared(api): Shared<Api>, bytes: Bytes) -> Result<Response, Refused> {
+    define(&api, given(&bytes, None)?, false).await
+}
+
+/// `PUT /api/services/{tenant}/{service}`.
+pub(super) async fn replace(
+    Shared(api): Shared<Api>,
+    Path((tenant, service)): Path<(String, String)>,
+    bytes: Bytes,
+) -> Result<Response, Refused> {
+    api.find(&tenant)?;
+    define(&api, given(&bytes, Some((&tenant, &service)))?, true).await
+}
+
+async fn define(api: &Api, given: Given, may_replace: bool) -> Result<Response, Refused> {
+    let wrong = |why: &dyn std::fmt::Display| unfit(&format!("name: {why}"));
+    let no_tenant = || unfit(&format!("tenant: there is no tenant {:?}", given.tenant));
+    let (tenant, ctx) = api.find(&given.tenant).map_err(|_| no_tenant())?;
+    ctx.require(Action::Manage, &tenant.view.id)?;
+    let name = given.name.as_deref().ok_or_else(|| wrong(&"it is missing"))?;
+    let key = (tenant.view.id.clone(), ServiceName::new(name).map_err(|error| wrong(&error))?);
+    let kind = if may_replace && api.watch.is_stored(&key) { "service.replace" } else { "service.create" };
+    let saved = changed(&ctx, kind, &key, api.watch.define(&key, given, may_replace)).await?;
+    let view = view(api, &key).await?;
+    let (kind, status) = match saved {
+        Saved::Replaced => ("service.replaced", StatusCode::OK),
+        Saved::Added | Saved::Present => ("service.created", StatusCode::CREATED),
+    };
+    let payload = json!({"service": key.1, "url": view.url});
+    api.feed.tell(&key.0, kind, Severity::Info, Some(key.1.as_str()), &payload);
+    Ok((status, Json(view)).into_response())
+}
+
+/// `DELETE /api/services/{tenant}/{service}`.
+pub(super) async fn remove(
+    Shared(api): Shared<Api>,
+    Path((tenant, service)): Path<(String, String)>,
+) -> Answer<Done> {
+    let (_, ctx) = api.find(&tenant)?;
+    let key = key(&tenant, &service)?;
+    ctx.require(Action::Manage, &key.0)?;
+    changed(&ctx, "service.delete", &key, api.watch.undefine(&key)).await?;
+    let payload = json!({"service": key.1});
+    api.feed.tell(&key.0, "service.deleted", Severity::Info, Some(key.1.as_str()), &payload);
+    Ok(Json(Done { status: "deleted" }))
+}
+
+/// Makes a change, which is recorded with the service's name.
+async fn changed<T>(
+    ctx: &Ctx,
+    kind: &'static str,
+    key: &Key,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut op = ctx.begin(Kind::Control(kind));
+    op.note(|record| record.object = Some(key.1.as_str().into()));
+    let done = match ctx.decided(&op) {
+        Ok(()) => work.await,
+        Err(error) => Err(error),
+    };
+    match &done {
+        Ok(_) => op.end(Ended::Ok),
+        Err(error) => op.fail(error),
+    }
+    done
 }
 
 /// `POST /api/services/{tenant}/{service}/check`.
@@ -232,7 +311,19 @@ fn find(api: &Api, tenant: &str, service: &str) -> Result<(Key, Ctx)> {
     let key = key(tenant, service)?;
     match api.watch.checks.view(&key) {
         Some(_) => Ok((key, ctx)),
-        None => Err(Error::not_found("service", service)),
+        None => Err(unwatched(api, &key)),
+    }
+}
+
+/// Why nothing can be said of a service.
+fn unwatched(api: &Api, key: &Key) -> Error {
+    let ignored = api.watch.ignored(Some(&key.0)).into_iter().find(|one| one.name == key.1.as_str());
+    match ignored {
+        Some(Ignored { name, why, .. }) => Error::caller(
+            Code::NotFound,
+            format!("the service {name:?} is defined by API and not watched: {why}"),
+        ),
+        None => Error::not_found("service", key.1.as_str()),
     }
 }
 
@@ -241,10 +332,10 @@ async fn view(api: &Api, key: &Key) -> Result<ServiceView> {
     let uptime = api.watch.uptimes(&scope).await?.get(key).copied().unwrap_or_default();
     let found = api.watch.checks.view(key);
     let (view, history) = found.ok_or_else(|| Error::not_found("service", key.1.as_str()))?;
-    Ok(shown(view, uptime, Some(history)))
+    Ok(shown(api, view, uptime, Some(history)))
 }
 
-fn shown(view: View, uptime: Uptime, history: Option<Vec<Outcome>>) -> ServiceView {
+fn shown(api: &Api, view: View, uptime: Uptime, history: Option<Vec<Outcome>>) -> ServiceView {
     let def = &view.def;
     let [day, week, month, quarter] = uptime;
     let objectives = def.objectives.iter().map(|objective| {
@@ -268,6 +359,7 @@ fn shown(view: View, uptime: Uptime, history: Option<Vec<Outcome>>) -> ServiceVi
         description: def.description.clone(),
         group: def.group.clone(),
         url: shown_url(def.url.reveal()),
+        source: api.watch.source(&(view.tenant.clone(), view.name.clone())).unwrap_or(Source::File),
         enabled: def.enabled,
         state: name(view.state),
         since: view.since_ms,

@@ -23,6 +23,7 @@ mod rest;
 mod search;
 mod servers;
 mod services;
+mod services_api;
 mod setup;
 mod sharing;
 mod status_page;

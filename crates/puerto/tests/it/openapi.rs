@@ -27,6 +27,8 @@ fn every_route_in_it_answers() {
         }),
     );
     hub.wait_for("default:monitor", "ready");
+    let kept = r#"{"name":"kept","url":"push://"}"#;
+    assert_eq!(hub.post("/api/services", kept).status, 201);
     let raised = r#"[{"labels":{"alertname":"x"}}]"#;
     assert_eq!(hub.post("/api/v2/alerts", raised).status, 200);
     let alert = hub.get("/alerts").json()["alerts"][0]["id"].clone();
@@ -52,7 +54,14 @@ fn every_route_in_it_answers() {
                 .replace("{tenant}", tenant)
                 .replace("{server}", "monitor")
                 .replace("{name}", "monitor.get_uptime")
-                .replace("{service}", "beat")
+                .replace(
+                    "{service}",
+                    match method.as_str() {
+                        "put" => "kept",
+                        "delete" => "added",
+                        _ => "beat",
+                    },
+                )
                 .replace("{seq}", "1")
                 .replace("{key}", &notice)
                 .replace("silences/{id}", &format!("silences/{}", silence.as_str().unwrap_or_default()))
@@ -68,6 +77,8 @@ fn every_route_in_it_answers() {
             }
             let body = match path.as_str() {
                 "/events" => r#"{"type":"info"}"#,
+                "/api/services" => r#"{"name":"added","url":"push://"}"#,
+                "/api/services/{tenant}/{service}" => kept,
                 "/register" => r#"{"type":"agent","data":{"name":"bot"}}"#,
                 "/tasks" => list.as_str(),
                 "/clear" => r#"{"confirm":true}"#,
@@ -82,6 +93,7 @@ fn every_route_in_it_answers() {
             let answer = match method.as_str() {
                 "get" => hub.get(&asked),
                 "post" => hub.post(&asked, body),
+                "put" => hub.request("PUT", &asked, &[("content-type", "application/json")], body),
                 other => hub.request(&other.to_uppercase(), &asked, &[], ""),
             };
             assert_eq!(answer.status.to_string(), *status, "{method} {asked}: {}", answer.body);
@@ -113,7 +125,8 @@ fn every_route_in_it_answers() {
 fn every_route_of_the_router_is_in_it() {
     let document: Value = serde_json::from_str(include_str!("../../../../api/openapi.json")).unwrap();
     let source = include_str!("../../src/http/rest.rs");
-    let routes = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let routes = source.split(".route(").skip(1);
+    let routes = routes.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
     // The router marks what may hold slashes.
     let routes: Vec<_> = routes.map(|path| path.replace("{*", "{")).collect();
     assert!(!routes.is_empty(), "no route was found in the source");

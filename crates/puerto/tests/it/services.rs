@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::PUERTO;
 
-fn service(name: &str, url: &str, more: Value) -> Value {
+pub(crate) fn service(name: &str, url: &str, more: Value) -> Value {
     let mut def = json!({"name": name, "url": url, "interval": "100ms", "timeout": "100ms", "failures": 2});
     for (key, value) in more.as_object().unwrap() {
         def[key] = value.clone();
@@ -13,22 +13,22 @@ fn service(name: &str, url: &str, more: Value) -> Value {
     def
 }
 
-fn config(store: &str, services: Value) -> Value {
+pub(crate) fn config(store: &str, services: Value) -> Value {
     json!({"tenants": {"default": {}, "acme": {}}, "store": {"url": store}, "services": services})
 }
 
-fn read(hub: &Hub, name: &str) -> Value {
+pub(crate) fn read(hub: &Hub, name: &str) -> Value {
     hub.get(&format!("/api/services/default/{name}")).json()
 }
 
 /// Waits until a service is in a state.
-fn wait_for(hub: &Hub, name: &str, state: &str) -> Value {
+pub(crate) fn wait_for(hub: &Hub, name: &str, state: &str) -> Value {
     wait_until(&format!("{name} is {state}; it is {}", read(hub, name)), || {
         Some(read(hub, name)).filter(|service| service["state"] == state)
     })
 }
 
-fn events(hub: &Hub, name: &str) -> Vec<String> {
+pub(crate) fn events(hub: &Hub, name: &str) -> Vec<String> {
     let found = hub.get(&format!("/events?type=service.*&subject={name}&after=0")).json();
     let events = found["events"].as_array().cloned().unwrap_or_default();
     events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()

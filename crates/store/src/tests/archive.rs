@@ -85,7 +85,8 @@ async fn fill(store: &Store) {
         store.alerts_decide("{}", vec![notice(of, "sent"), notice(of, "dead")]).await.unwrap();
         store.notice_sent(&format!("{of}-sent")).await.unwrap();
         store.notice_dead(&format!("{of}-dead"), "nobody answers").await.unwrap();
-        let service = (r#"{"name":"shop","url":"https://shop.test/"}"#.to_owned(), Some(Secret::new("harbour")));
+        let service =
+            (r#"{"name":"shop","url":"https://shop.test/"}"#.to_owned(), Some(Secret::new("harbour")));
         let shop = ServiceName::new("shop").unwrap();
         assert_eq!(store.service_save(&tenant(of), &shop, service, true).await.unwrap(), Saved::Added);
         store.audit_append(vec![draft(of, "files", "read"), draft(of, "files", "write")]);
