@@ -291,6 +291,18 @@ fn a_plain_context_goes_out_and_comes_in() {
     }
 }
 
+/// Asks for an archive to be taken in, and sends so many bytes of it.
+fn send_import(hub: &Hub, archive: &str, bytes: usize) -> TcpStream {
+    let (host, length) = (&hub.address, archive.len());
+    let mut stream = TcpStream::connect(host).unwrap();
+    let head = format!(
+        "POST /import?mode=replace&confirm=true HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&archive.as_bytes()[..bytes]).unwrap();
+    stream
+}
+
 #[test]
 fn a_hub_that_is_killed_in_the_middle_of_an_import_is_as_before() {
     let from = hub_on(&sqlite());
@@ -302,36 +314,26 @@ fn a_hub_that_is_killed_in_the_middle_of_an_import_is_as_before() {
         let before = told(&hub);
         let config = std::fs::read_to_string(hub.dir.path().join("puerto.json")).unwrap();
         for part in [archive.len() / 3, archive.len() - 20] {
-            let mut stream = TcpStream::connect(&hub.address).unwrap();
-            let head = format!(
-                "POST /import?mode=replace&confirm=true HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
-                hub.address,
-                archive.len()
-            );
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(&archive.as_bytes()[..part]).unwrap();
-            // It is under way: nobody else may begin one.
-            wait_until("the import is under way", || {
-                import(&hub, "", &archive[..10]).body.contains("under way").then_some(())
+            // It is under way when nobody else may begin one. Where whoever asks for that comes first, it is the import
+            // that is refused, and begun again.
+            let stream = wait_until("the import is under way", || {
+                let stream = send_import(&hub, &archive, part);
+                hub.get("/health");
+                import(&hub, "", &archive[..10]).body.contains("under way").then_some(stream)
             });
             hub = Hub::start_text(PUERTO, &config, kill(hub));
+            drop(stream);
             hub.wait_for("default:monitor", "ready");
             assert_eq!(told(&hub), before);
         }
         // All of it is there, and the end comes whenever it comes: it is as before, or all is taken over.
         for round in 0..5 {
-            let head = format!(
-                "POST /import?mode=replace&confirm=true HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
-                hub.address,
-                archive.len()
-            );
-            let mut stream = TcpStream::connect(&hub.address).unwrap();
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(archive.as_bytes()).unwrap();
+            let stream = send_import(&hub, &archive, archive.len());
             for _ in 0..round {
                 hub.get("/health");
             }
             hub = Hub::start_text(PUERTO, &config, kill(hub));
+            drop(stream);
             hub.wait_for("default:monitor", "ready");
             let now = told(&hub);
             assert!(now == before || now == told(&from), "{now}");
