@@ -289,7 +289,7 @@ pub(super) async fn silence(
     Asked(query): Asked<TenantQuery>,
     bytes: Bytes,
 ) -> Result<Response, Refused> {
-    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let (tenant, ctx) = api.find_or_default(query.tenant.as_deref())?;
     ctx.require(Action::Manage, &tenant.view.id)?;
     let given: Quieten = body::read("silence", &bytes)?;
     let from_ms = given.from.map_or_else(now_ms, Timestamp::as_millisecond);
@@ -334,7 +334,7 @@ pub(super) async fn test(
     Asked(query): Asked<TenantQuery>,
     bytes: Bytes,
 ) -> Answer<Tried> {
-    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let (tenant, ctx) = api.find_or_default(query.tenant.as_deref())?;
     ctx.require(Action::Manage, &tenant.view.id)?;
     let given: TestOf = body::read("test", &bytes)?;
     let channel = api.alerts.channel(&given.channel)?;
@@ -429,7 +429,7 @@ pub(super) async fn receive(
     Asked(query): Asked<TenantQuery>,
     bytes: Bytes,
 ) -> Answer<Taken> {
-    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let (tenant, ctx) = api.find_or_default(query.tenant.as_deref())?;
     ctx.require(Action::Use, &tenant.view.id)?;
     let given = received(&bytes, now_ms())
         .map_err(|fault| Error::caller(Code::BadRequest, format!("could not read the alerts: {fault}")))?;

@@ -99,7 +99,7 @@ pub(super) async fn report(
     Asked(query): Asked<TenantQuery>,
     body: Bytes,
 ) -> Result<Response, Refused> {
-    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let (tenant, ctx) = api.find_or_default(query.tenant.as_deref())?;
     ctx.require(Action::Use, &tenant.view.id)?;
     let draft = drafted(&tenant.view.id, ctx.caller.actor().name(), &body);
     // The record itself says who has reported it: a second one of the reporting would say no more.

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use puerto_core::record::Kind;
-use puerto_core::{Action, Code, Ctx, Error, Severity, TenantId};
+use puerto_core::{Action, Code, Ctx, Error, Severity};
 use puerto_store::{
     AuditFilter, AuditRow, Contents, EventFilter, EventRow, Noun, Registration, Scope, TaskFilter,
 };
@@ -110,7 +110,7 @@ pub(super) async fn register(
     Asked(query): Asked<TenantQuery>,
     bytes: Bytes,
 ) -> Result<Response, Refused> {
-    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let (tenant, ctx) = api.find_or_default(query.tenant.as_deref())?;
     ctx.require(Action::Use, &tenant.view.id)?;
     let (noun, name, data) = registration(&bytes)?;
     let kind = match noun {

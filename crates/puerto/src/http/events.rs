@@ -12,7 +12,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use puerto_core::record::Kind;
-use puerto_core::{Action, Code, Error, Event, Retry, Severity, TenantId};
+use puerto_core::{Action, Code, Error, Event, Retry, Severity};
 use puerto_store::{Appended, EventFilter, EventRow, Key, Scope};
 use puerto_watch::event::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Fault, Report, Reported};
 use schemars::JsonSchema;
@@ -160,7 +160,7 @@ pub(super) async fn report(
     Asked(query): Asked<TenantQuery>,
     request: Request,
 ) -> Result<Response, Refused> {
-    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let (tenant, ctx) = api.find_or_default(query.tenant.as_deref())?;
     ctx.require(Action::Use, &tenant.view.id)?;
     let work = async {
         let (parts, body) = request.into_parts();

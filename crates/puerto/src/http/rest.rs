@@ -372,6 +372,11 @@ impl Api {
         Ok((tenant, ctx))
     }
 
+    /// A tenant, or where none is named the one that a caller who names none works in.
+    pub(super) fn find_or_default(&self, tenant: Option<&str>) -> Result<(Arc<Tenant>, Ctx), Error> {
+        self.find(tenant.unwrap_or(TenantId::default().as_str()))
+    }
+
     /// A tenant, or where none is named every one that the caller may see. A reading of all has the record at the first.
     pub(super) fn scope(&self, tenant: Option<&str>) -> Result<(Scope, Option<Ctx>), Error> {
         if let Some(tenant) = tenant {
@@ -667,7 +672,7 @@ async fn server_logs(
 }
 
 async fn records(Shared(api): Shared<Api>, Asked(query): Asked<RecordsQuery>) -> Answer<Records> {
-    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let (tenant, ctx) = api.find_or_default(query.tenant.as_deref())?;
     let server = query
         .server
         .as_deref()

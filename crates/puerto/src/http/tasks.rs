@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use puerto_core::def::Priority;
 use puerto_core::record::Kind;
-use puerto_core::{Action, Code, Error, TenantId};
+use puerto_core::{Action, Code, Error};
 use puerto_store::{Item, NewTask, Scope, Status, TaskFilter, TaskRow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -168,7 +168,7 @@ pub(super) async fn create(
     Asked(query): Asked<TenantQuery>,
     bytes: Bytes,
 ) -> Result<Response, Refused> {
-    let (tenant, ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let (tenant, ctx) = api.find_or_default(query.tenant.as_deref())?;
     ctx.require(Action::Use, &tenant.view.id)?;
     let work = async {
         let task = new(&api.tasks.def.dir, &bytes).await?;

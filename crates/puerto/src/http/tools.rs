@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use puerto_core::record::Kind;
 use puerto_core::trace::Trace;
-use puerto_core::{Code, Error, ProfileName, TenantId, ToolName};
+use puerto_core::{Code, Error, ProfileName, ToolName};
 use puerto_mcp::catalog::{Scope, Tool, Withheld};
 use puerto_mcp::door::http::traceparent;
 use puerto_mcp::offer::ListKind;
@@ -201,7 +201,7 @@ pub(super) async fn call(
 ) -> Answer<Called> {
     let body =
         body.map_err(|_| Error::caller(Code::TooLarge, "the body is larger than gateway.max_body_bytes"))?;
-    let (tenant, mut ctx) = api.find(query.tenant.as_deref().unwrap_or(TenantId::default().as_str()))?;
+    let (tenant, mut ctx) = api.find_or_default(query.tenant.as_deref())?;
     ctx.trace = Trace::follow(traceparent(&headers));
     let ToolName { server, tool } = tool_named(&tenant, &name)?;
     let text = if body.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { body };
