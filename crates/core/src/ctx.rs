@@ -11,7 +11,8 @@ use crate::code::Code;
 use crate::def::AuditMode;
 use crate::error::{Error, Result, Retry};
 use crate::id::RequestId;
-use crate::record::{Asked, Entry, Kind, Outcome, Record, Recorder, Slot, Traced};
+use crate::record::{Asked, Kind, Outcome, Record, Traced};
+use crate::recorder::{Recorder, Slot};
 use crate::trace::Trace;
 use crate::view::TenantView;
 
@@ -100,9 +101,16 @@ impl Ctx {
     ///
     /// # Errors
     /// Where the tenant requires an audit and it cannot be kept: the operation must not run.
-    pub fn decided(&self, op: &Op) -> Result<()> {
-        let Some(record) = op.record.as_ref().filter(|record| record.is_for_audit()) else { return Ok(()) };
-        let is_kept = op.slot.is_some() && self.recorder.begun(record.clone()) && !self.recorder.is_failing();
+    pub fn decided(&self, op: &mut Op) -> Result<()> {
+        if op.record.as_ref().is_some_and(|record| !record.is_for_audit()) {
+            return Ok(());
+        }
+        if let Some(slot) = &mut op.slot
+            && let Some(record) = op.record.take()
+        {
+            slot.begun(record);
+        }
+        let is_kept = op.slot.is_some() && !self.recorder.is_failing();
         if is_kept || self.tenant.def.audit.mode != AuditMode::Required {
             return Ok(());
         }
@@ -113,7 +121,7 @@ impl Ctx {
     /// Runs an operation and records how it ended.
     pub async fn run<T>(&self, kind: Kind, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut op = self.begin(kind);
-        let done = match self.decided(&op) {
+        let done = match self.decided(&mut op) {
             Ok(()) => work.await,
             Err(error) => Err(error),
         };
@@ -146,34 +154,42 @@ fn local_user() -> Arc<str> {
 pub struct Op {
     slot: Option<Slot>,
     began: Instant,
+    /// Until it is allowed; its place has it then, where it can be told of while it goes on.
     record: Option<Record>,
 }
 
 impl Op {
+    fn with<T>(&mut self, work: impl FnOnce(&mut Record) -> T) -> Option<T> {
+        match (&mut self.record, &self.slot) {
+            (Some(record), _) => Some(work(record)),
+            (None, slot) => slot.as_ref()?.with(work),
+        }
+    }
+
     /// Fills in what becomes known on the way.
     pub fn note(&mut self, fill: impl FnOnce(&mut Record)) {
-        if let Some(record) = &mut self.record {
-            fill(record);
-        }
+        self.with(fill);
     }
 
     /// A place in the trace for what is asked of a server now; nothing where no spans are made of this.
     pub fn ask(&mut self, server: Arc<str>, protocol: &'static str) -> Option<Trace> {
-        let record = self.record.as_mut()?;
-        let traced = record.traced.as_deref_mut()?;
-        let trace = record.trace.child();
-        traced.asked.push(Asked { span_id: trace.span_id, after: self.began.elapsed(), server, protocol });
-        Some(trace)
+        let after = self.began.elapsed();
+        self.with(|record| {
+            let traced = record.traced.as_deref_mut()?;
+            let trace = record.trace.child();
+            traced.asked.push(Asked { span_id: trace.span_id, after, server, protocol });
+            Some(trace)
+        })?
     }
 
     /// Ends it.
     pub fn end(&mut self, outcome: Outcome) {
-        if let Some(mut record) = self.record.take() {
-            record.outcome = outcome;
-            record.duration = self.began.elapsed();
-            if let Some(slot) = self.slot.take() {
-                slot.send(Entry::Ended(record));
-            }
+        let record = self.record.take();
+        if let Some(slot) = self.slot.take() {
+            slot.end(record, |record| {
+                record.outcome = outcome;
+                record.duration = self.began.elapsed();
+            });
         }
     }
 

@@ -2,10 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
-
-use tokio::sync::mpsc;
 
 use crate::code::Code;
 use crate::error::Origin;
@@ -186,90 +183,5 @@ impl Record {
             Audited::All => true,
             Audited::Acts => !self.kind.is_reading() || self.outcome.is_denial(),
         }
-    }
-}
-
-/// What readers of records get.
-#[derive(Debug, Clone)]
-pub enum Entry {
-    /// It was allowed and begins now; how it ends comes later.
-    Begun(Record),
-    /// It is over.
-    Ended(Record),
-}
-
-/// The sending end of the bounded channel of records.
-#[derive(Debug, Clone)]
-pub struct Recorder {
-    to: mpsc::Sender<Entry>,
-    state: Arc<RecorderState>,
-    makes_spans: bool,
-}
-
-#[derive(Debug, Default)]
-struct RecorderState {
-    lost: AtomicU64,
-    is_failing: AtomicBool,
-}
-
-/// How it goes with keeping records, as their reader sees it. Holding it keeps no channel open.
-#[derive(Debug, Clone)]
-pub struct Keeping(Arc<RecorderState>);
-
-impl Keeping {
-    /// Notes whether records can be kept at present.
-    pub fn note(&self, is_failing: bool) {
-        self.0.is_failing.store(is_failing, Ordering::Relaxed);
-    }
-}
-
-/// A reserved place in the channel: ending an operation that holds one cannot fail.
-pub type Slot = mpsc::OwnedPermit<Entry>;
-
-impl Recorder {
-    /// A recorder and the receiving end, with room for this many entries.
-    pub fn new(room: usize) -> (Self, mpsc::Receiver<Entry>) {
-        let (to, from) = mpsc::channel(room);
-        (Self { to, state: Arc::default(), makes_spans: false }, from)
-    }
-
-    /// The same, where spans are made of what it records or not.
-    #[must_use]
-    pub fn with_spans(self, makes_spans: bool) -> Self {
-        Self { makes_spans, ..self }
-    }
-
-    /// Whether spans are made of what is recorded.
-    pub fn makes_spans(&self) -> bool {
-        self.makes_spans
-    }
-
-    /// Reserves a place before the work begins, or counts the record as lost.
-    pub fn reserve(&self) -> Option<Slot> {
-        let slot = self.to.clone().try_reserve_owned().ok();
-        if slot.is_none() {
-            self.state.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        slot
-    }
-
-    /// Tells that an operation begins; whether there was room.
-    pub fn begun(&self, record: Record) -> bool {
-        self.to.try_send(Entry::Begun(record)).is_ok()
-    }
-
-    /// Where the reader of records notes how it goes.
-    pub fn keeping(&self) -> Keeping {
-        Keeping(self.state.clone())
-    }
-
-    /// Whether the last records could not be kept.
-    pub fn is_failing(&self) -> bool {
-        self.state.is_failing.load(Ordering::Relaxed)
-    }
-
-    /// Records that found no place since the start.
-    pub fn lost(&self) -> u64 {
-        self.state.lost.load(Ordering::Relaxed)
     }
 }

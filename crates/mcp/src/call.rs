@@ -266,7 +266,7 @@ impl Call {
             notices: self.frame.params.meta.progress_token.is_some() || self.log_level.is_some(),
             session,
         };
-        self.ctx.decided(&self.op)?;
+        self.ctx.decided(&mut self.op)?;
         let exchange = live.link.send(request).await?;
         self.live = Some(live);
         Ok(exchange)

@@ -181,7 +181,7 @@ impl Tasks {
         };
         let mut op = self.ctx(&tenant).begin(Kind::Control("task.run"));
         op.note(|record| record.object = Some(row.task.name.as_str().into()));
-        if let Err(error) = self.ctx(&tenant).decided(&op) {
+        if let Err(error) = self.ctx(&tenant).decided(&mut op) {
             op.fail(&error);
             return failed(error.public().to_owned());
         }

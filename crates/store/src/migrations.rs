@@ -223,6 +223,24 @@ pub(crate) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (tenant, name)
     ) STRICT;
     ",
+    // Records of one commit became one row (`audit/block.rs`); those that were rows before stay alone in theirs.
+    "
+    CREATE TABLE audit_blocks (
+        first INTEGER PRIMARY KEY,
+        oldest INTEGER NOT NULL,
+        newest INTEGER NOT NULL,
+        leaves BLOB NOT NULL,
+        salts BLOB NOT NULL,
+        documents TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE audit_counts (
+        tenant TEXT PRIMARY KEY,
+        records INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO audit_blocks SELECT seq, at, at, leaf, coalesce(salt, substr(leaf, 1, 0)), document FROM audit ORDER BY seq;
+    INSERT INTO audit_counts SELECT tenant, count(*) FROM audit GROUP BY tenant;
+    DROP TABLE audit;
+    ",
 ];
 
 /// A step in the dialect of Postgres. Its numbers are given by the server and not taken from the rows, as in SQLite

@@ -13,7 +13,7 @@ use crate::audit::Draft;
 use crate::db::Db;
 use crate::error::StoreError;
 
-/// Rows that may wait. At 200 bytes each about 13 MB; at 20,000 calls a second three seconds of a
+/// Rows that may wait. At 500 bytes each about 32 MB; at 20,000 calls a second three seconds of a
 /// disk that does not answer.
 pub(crate) const ROWS_WAITING_MAX: usize = 65_536;
 

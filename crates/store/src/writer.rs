@@ -87,7 +87,7 @@ impl Writer {
         }
         let mut first = Ok(0);
         if done.is_ok() && !records.is_empty() {
-            first = audit::append(&mut self.db, records);
+            first = audit::append(&mut self.db, &records);
             done = first.as_ref().map(drop).map_err(Clone::clone);
         }
         for (before, answer) in waiting {

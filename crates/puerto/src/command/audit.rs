@@ -218,8 +218,9 @@ fn verified(file: &Path, key: Option<&str>) -> Result<Value> {
     };
     let mut verification = Verification::new(&checkpoints, &key);
     for (n, record) in records.iter().enumerate() {
-        let seq = verify::number(record).unwrap_or(n as u64 + 1);
-        verification.take(seq, None, record, tree::leaf(record.as_bytes()));
+        let own = verify::number(record);
+        let hash = tree::leaf(record.as_bytes());
+        verification.take(own.unwrap_or(n as u64 + 1), own, hash, true);
     }
     let verdict: Verdict = verification.end_of_export(head["records"].as_u64().unwrap_or_default());
     let mut found = serde_json::to_value(&verdict).unwrap_or_default();

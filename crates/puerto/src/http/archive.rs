@@ -103,7 +103,7 @@ impl Going {
     fn begin(ctx: Option<&Ctx>, name: &'static str) -> Result<Self> {
         let Some(ctx) = ctx else { return Ok(Self(None)) };
         let mut op = ctx.begin(Kind::Control(name));
-        if let Err(error) = ctx.decided(&op) {
+        if let Err(error) = ctx.decided(&mut op) {
             op.fail(&error);
             return Err(error);
         }

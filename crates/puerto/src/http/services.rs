@@ -255,7 +255,7 @@ async fn changed<T>(
 ) -> Result<T> {
     let mut op = ctx.begin(Kind::Control(kind));
     op.note(|record| record.object = Some(key.1.as_str().into()));
-    let done = match ctx.decided(&op) {
+    let done = match ctx.decided(&mut op) {
         Ok(()) => work.await,
         Err(error) => Err(error),
     };

@@ -234,9 +234,8 @@ pub(super) fn request(service: &Service, spans: &[Span]) -> String {
 mod tests {
     use expect_test::expect;
     use puerto_core::def::{HubDef, TenantDef};
-    use puerto_core::record::Entry;
     use puerto_core::trace::Trace;
-    use puerto_core::{Caller, Ctx, Recorder, TenantId, TenantView};
+    use puerto_core::{Caller, Ctx, Entry, Recorder, TenantId, TenantView};
 
     use super::*;
 
@@ -256,8 +255,10 @@ mod tests {
         });
         op.ask("sums".into(), "2026-07-28");
         op.end(Outcome::ToolError);
-        match told.try_recv().unwrap() {
-            Entry::Ended(record) => record,
+        let mut batch = Vec::new();
+        told.take(&mut batch);
+        match batch.pop().unwrap() {
+            Entry::Ended { record, .. } => record,
             Entry::Begun(_) => panic!("it has ended"),
         }
     }

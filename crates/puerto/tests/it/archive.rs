@@ -148,7 +148,7 @@ fn a_trail_that_was_tampered_with_is_taken_in_by_no_hub() {
     fill(&from);
     let (_, dir) = from.stop();
     let db = rusqlite::Connection::open(dir.path().join("data/puerto.db")).unwrap();
-    db.execute("UPDATE audit SET document = replace(document, 'bot', 'cat')", []).unwrap();
+    db.execute("UPDATE audit_blocks SET documents = replace(documents, 'bot', 'cat')", []).unwrap();
     drop(db);
     let from = Hub::start_in(PUERTO, &json!({"tenants": {"default": {}, "acme": {}}}), dir);
     let hub = hub_on(&sqlite());

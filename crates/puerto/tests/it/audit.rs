@@ -216,7 +216,7 @@ fn a_trail_that_somebody_changed_is_named_by_the_hub() {
     }
     let (_, dir) = hub.stop();
     let db = rusqlite::Connection::open(dir.path().join("data/puerto.db")).unwrap();
-    db.execute("UPDATE audit SET document = replace(document, 'bot 3', 'bot 4')", []).unwrap();
+    db.execute("UPDATE audit_blocks SET documents = replace(documents, 'bot 3', 'bot 4')", []).unwrap();
     drop(db);
     let hub = Hub::start_in(PUERTO, &json!({"tenants": {"default": {}}}), dir);
     let (code, said, _) = puerto(&hub, &["verify"]);

@@ -2,15 +2,17 @@
 //! checkpoints, and is never mixed into the hub's. Of an archive of one tenant the records of others are left out; the
 //! roots of the parts that they fill stand for them, so that the tree can be checked all the same.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::Taken;
 use crate::audit::Phase;
+use crate::audit::block::{self, Block, Line, Range};
 use crate::audit::checkpoint::{Verifier, notes};
 use crate::audit::tree::{self, Hash};
-use crate::audit::verify::{Verdict, Verification, hex, unhex};
+use crate::audit::verify::{self, Verdict, Verification, hex, unhex};
 use crate::db::{Db, Misread, Param, Row};
 use crate::error::StoreError;
 use crate::store::{Store, micros};
@@ -20,6 +22,9 @@ use crate::store::{Store, micros};
 pub const CHECKPOINTS_MAX: usize = 10_000;
 /// Records of a trail that are read at once, of which each has 64 KiB at most.
 pub(crate) const TRAIL_PAGE: usize = 500;
+
+/// Staged records that are compared at once.
+const STAGED_READ: i64 = 10_000;
 
 /// The name of the section that a trail is.
 pub(crate) const AUDIT: &str = "audit";
@@ -130,7 +135,7 @@ impl Incoming {
             return Err(format!("phase: {:?} is none", told.phase));
         }
         let hash = tree::leaf(line.as_bytes());
-        self.verification.take(self.next, None, line, hash);
+        self.verification.take(self.next, verify::number(line), hash, true);
         self.next += 1;
         self.sound()?;
         Ok(Leaf { place, told: Some(told), height: 0, hash, document: Some(line.to_owned()) })
@@ -227,17 +232,19 @@ fn is_segment(db: &mut Db, trail: &Ended) -> Result<bool, StoreError> {
 /// Whether the hub's own trail has every record of a staged one in its place. The first one is looked at alone: it tells
 /// nearly always.
 fn is_own(db: &mut Db, place: i64) -> Result<bool, StoreError> {
-    let shown = "FROM staged_audit AS s WHERE s.segment = ?1 AND s.height = 0 AND s.document IS NOT NULL";
-    let other = "NOT EXISTS (SELECT 1 FROM audit AS a WHERE a.seq = s.place AND a.leaf = s.leaf)";
-    let first = format!("SELECT min(s.place) {shown}");
-    let Some(first) = db.first(&first, &[&place], |row| row.get::<Option<i64>>(0))?.flatten() else {
-        return Ok(true);
-    };
-    let differs = |db: &mut Db, only: &str| {
-        let sql = format!("SELECT s.place {shown} AND {other} {only} LIMIT 1");
-        Ok::<_, StoreError>(db.first(&sql, &[&place], |row| row.get::<i64>(0))?.is_some())
-    };
-    Ok(!differs(db, &format!("AND s.place = {first}"))? && !differs(db, "")?)
+    let (mut after, mut limit) = (0_i64, 1_i64);
+    loop {
+        let sql = "SELECT place, leaf FROM staged_audit WHERE segment = ?1 AND place > ?2 AND height = 0
+            AND document IS NOT NULL ORDER BY place LIMIT ?3";
+        let shown =
+            db.query(sql, &[&place, &after, &limit], |row| Ok((row.get(0)?, row.get::<Vec<u8>>(1)?)))?;
+        let (Some((first, _)), Some((last, _))) = (shown.first(), shown.last()) else { return Ok(true) };
+        let own: HashMap<i64, Hash> = block::leaves(db, *first, *last)?.into_iter().collect();
+        if shown.iter().any(|(seq, leaf)| own.get(seq).is_none_or(|own| own[..] != leaf[..])) {
+            return Ok(false);
+        }
+        (after, limit) = (*last, STAGED_READ);
+    }
 }
 
 fn keep(db: &mut Db, of: Option<&str>, place: i64, trail: &Ended) -> Result<(), StoreError> {
@@ -335,11 +342,11 @@ pub(crate) fn page(
     };
     match segment {
         None => {
-            let sql = format!(
-                "SELECT seq, tenant, CAST(0 AS BIGINT), leaf, document FROM audit WHERE seq > ?1 AND seq <= ?2
-                 ORDER BY seq LIMIT {TRAIL_PAGE}"
-            );
-            db.query(&sql, &[&after, &last], read)
+            let start = block::holding(db, after.saturating_add(1))?;
+            // One question's worth of blocks.
+            let blocks = block::blocks(db, Range::between(start, last), 1)?;
+            let lines = blocks.iter().flat_map(Block::lines);
+            Ok(lines.filter(|line| line.seq > after && line.seq <= last).map(own).collect())
         }
         Some(segment) => {
             let sql = format!(
@@ -348,6 +355,18 @@ pub(crate) fn page(
             );
             db.query(&sql, &[&segment, &after, &last], read)
         }
+    }
+}
+
+/// A record of the hub's own trail. One that tells no tenant is nobody's.
+fn own(line: Line<'_>) -> Kept {
+    let told = serde_json::from_str::<Told>(line.text);
+    Kept {
+        place: line.seq,
+        tenant: told.map(|told| told.tenant).unwrap_or_default(),
+        height: 0,
+        leaf: line.leaf.to_vec(),
+        document: Some(line.text.to_owned()),
     }
 }
 
@@ -379,7 +398,12 @@ impl Store {
                 match document {
                     Some(text) => {
                         let hash = tree::leaf(text.as_bytes());
-                        verification.take(place.cast_unsigned(), Some(leaf), text, hash);
+                        verification.take(
+                            place.cast_unsigned(),
+                            verify::number(text),
+                            hash,
+                            leaf[..] == hash,
+                        );
                     }
                     None => {
                         let hash = leaf.as_slice().try_into().unwrap_or_default();

@@ -1,36 +1,29 @@
-//! The text of an audit record: canonical JSON (RFC 8785), whose members stand in the order of their names. Its number is
-//! known only when it is kept, so a place is left for it.
+//! The text of an audit record: canonical JSON (RFC 8785), whose members stand in the order of their names.
 
 use super::canonical::quoted;
 
-/// Room for an ordinary record with its number, so that it is made in one piece of memory.
-const ROOM: usize = 768;
-
-/// A text that is being made. By hand and without the formatter, since every call has one.
-#[derive(Debug, Clone)]
-pub(crate) struct Document {
-    text: String,
-    /// Where the number goes.
-    number_at: usize,
+/// A text that is being made, behind what stands in a block already. By hand and without the formatter, since every call has
+/// one.
+pub(crate) struct Document<'a> {
+    text: &'a mut String,
     /// The member before, to hold to the order.
     last: &'static str,
 }
 
-impl Document {
+impl<'a> Document<'a> {
     /// Of no member yet.
-    pub(crate) fn new() -> Self {
-        let mut text = String::with_capacity(ROOM);
-        text.push('{');
-        Self { text, number_at: 0, last: "" }
+    pub(crate) fn new(text: &'a mut String) -> Self {
+        Self { text, last: "" }
     }
 
+    #[inline(always)]
     fn name(&mut self, name: &'static str) -> &mut String {
         debug_assert!(self.last < name, "{name} after {}", self.last);
-        self.text.push_str(if self.last.is_empty() { "\"" } else { ",\"" });
+        self.text.push_str(if self.last.is_empty() { "{\"" } else { ",\"" });
         self.last = name;
         self.text.push_str(name);
         self.text.push_str("\":");
-        &mut self.text
+        self.text
     }
 
     /// A text.
@@ -45,8 +38,18 @@ impl Document {
         }
     }
 
+    /// One of our own words: nothing in it needs an escape.
+    #[inline(always)]
+    pub(crate) fn word(&mut self, name: &'static str, value: &str) {
+        let text = self.name(name);
+        text.push('"');
+        text.push_str(value);
+        text.push('"');
+    }
+
     /// Bytes as a text of two digits each.
-    pub(crate) fn hex(&mut self, name: &'static str, bytes: &[u8]) {
+    #[inline(always)]
+    pub(crate) fn hex<const N: usize>(&mut self, name: &'static str, bytes: [u8; N]) {
         let text = self.name(name);
         text.push('"');
         push_hex(bytes, text);
@@ -54,6 +57,7 @@ impl Document {
     }
 
     /// A whole number; one that JSON readers take for another is cut to the largest that they do not.
+    #[inline(always)]
     pub(crate) fn number(&mut self, name: &'static str, value: u64) {
         push_number(value.min((1 << 53) - 1), self.name(name));
     }
@@ -63,41 +67,35 @@ impl Document {
         write(self.name(name));
     }
 
-    /// The place of the record's number.
-    pub(crate) fn place_of_number(&mut self) {
-        self.number_at = self.name("seq").len();
-    }
-
-    /// The whole text, with its number.
-    pub(crate) fn numbered(mut self, seq: u64) -> String {
+    /// Ends it.
+    pub(crate) fn end(self) {
         self.text.push('}');
-        self.text.insert_str(self.number_at, &seq.to_string());
-        self.text
     }
 }
 
-/// Appends two digits for each byte. Text by text and not digit by digit: each addition asks for room.
-pub(crate) fn push_hex(bytes: &[u8], to: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for part in bytes.chunks(32) {
-        let mut digits = [0; 64];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(part) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
-        to.push_str(std::str::from_utf8(&digits[..2 * part.len()]).unwrap_or_default());
+/// The digits of every byte.
+const DIGITS: [[u8; 2]; 256] = {
+    let mut digits = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        digits[byte] = [b"0123456789abcdef"[byte >> 4], b"0123456789abcdef"[byte & 15]];
+        byte += 1;
     }
+    digits
+};
+
+/// Appends two digits for each byte.
+pub(crate) fn push_hex<const N: usize>(bytes: [u8; N], to: &mut String) {
+    let mut digits = [[0; 2]; N];
+    for at in 0..N {
+        digits[at] = DIGITS[usize::from(bytes[at])];
+    }
+    to.push_str(std::str::from_utf8(digits.as_flattened()).unwrap_or_default());
 }
 
 /// Appends a whole number.
-pub(crate) fn push_number(mut number: u64, to: &mut String) {
-    let (mut digits, mut at) = ([0; 20], 20);
-    while at == 20 || number > 0 {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    to.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
+pub(crate) fn push_number(number: u64, to: &mut String) {
+    to.push_str(itoa::Buffer::new().format(number));
 }
 
 #[cfg(test)]
@@ -106,14 +104,9 @@ mod tests {
 
     #[test]
     fn digits_are_those_that_the_formatter_writes() {
-        for number in [0, 7, 10, 99, 100, 1_795_326_186_483_579, u64::MAX] {
-            let mut text = String::new();
-            push_number(number, &mut text);
-            assert_eq!(text, number.to_string());
-        }
-        let bytes: Vec<u8> = (0..=255).collect();
+        let bytes: [u8; 256] = std::array::from_fn(|at| at as u8);
         let mut text = String::new();
-        push_hex(&bytes, &mut text);
+        push_hex(bytes, &mut text);
         assert_eq!(text, bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     }
 }

@@ -1,9 +1,7 @@
 //! A record before it has its number.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use puerto_core::record::Kind;
 use puerto_core::{Digest, Origin, Outcome, Record, TenantId};
 use serde_json::{Map, Value};
 
@@ -42,75 +40,36 @@ impl Phase {
     }
 }
 
-/// A record before it has its number. Its names are those of the operation, shared and not copied.
+/// A record before it has its number.
 #[derive(Debug, Clone)]
-pub struct Draft {
-    pub(crate) tenant: Arc<str>,
-    pub(crate) at_us: i64,
-    pub(crate) phase: Phase,
-    pub(crate) actor: Arc<str>,
-    pub(crate) action: Cow<'static, str>,
-    pub(crate) server: Option<Arc<str>>,
-    pub(crate) salt: Option<[u8; 16]>,
-    pub(crate) document: Document,
+pub struct Draft(Told);
+
+/// Who tells it.
+#[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "nearly every one is the large one")]
+enum Told {
+    /// The hub, of what it has seen.
+    Seen(Record, Phase),
+    /// Somebody else, of an agent.
+    Reported(Report),
+}
+
+/// What somebody reports of an agent.
+#[derive(Debug, Clone)]
+struct Report {
+    tenant: Arc<str>,
+    at_us: i64,
+    action: String,
+    agent: String,
+    reporter: String,
+    /// Canonical JSON.
+    details: String,
 }
 
 impl Draft {
     /// What the hub itself has seen.
-    pub fn of(record: &Record, phase: Phase) -> Self {
-        let has_ended = phase != Phase::Decision;
-        let name = |text| cut(text, NAME_BYTES_MAX);
-        let at_us = micros(record.at);
-        let mut document = Document::new();
-        document.text("action", name(record.kind.name()));
-        document.text("actor", name(&record.caller));
-        if let Some(digest) = &record.arguments {
-            document.json("arguments", |to| shown(digest, to));
-        }
-        document.number("at_us", at_us.cast_unsigned());
-        if has_ended {
-            document.number("bytes_in", record.bytes_in);
-            document.number("bytes_out", record.bytes_out);
-        }
-        document.maybe("client", record.client.as_deref().map(name));
-        document.text("decision", if has_ended && record.outcome.is_denial() { "deny" } else { "allow" });
-        if has_ended {
-            document.maybe("detail", record.detail.as_deref().map(|text| cut(text, DETAIL_BYTES_MAX)));
-            document.number("duration_us", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
-        }
-        document.maybe("object", record.object.as_deref().map(name));
-        if has_ended {
-            document.maybe("origin", record.outcome.origin().map(Origin::name));
-            document.text("outcome", Outcome::name(record.outcome));
-        }
-        document.text("phase", phase.name());
-        document.maybe("protocol", record.protocol);
-        document.json("request", |to| {
-            to.push('"');
-            record.request.append_to(to);
-            to.push('"');
-        });
-        if let Some(digest) = record.result.as_ref().filter(|_| has_ended) {
-            document.json("result", |to| shown(digest, to));
-        }
-        document.place_of_number();
-        document.maybe("server", record.server.as_deref().map(name));
-        document.hex("span", &record.trace.span_id.to_be_bytes());
-        document.text("tenant", &record.tenant);
-        document.hex("trace", &record.trace.trace_id.to_be_bytes());
-        Self {
-            tenant: record.tenant.clone(),
-            at_us,
-            phase,
-            actor: shared(&record.caller),
-            action: match &record.kind {
-                Kind::Mcp(Cow::Borrowed(method)) | Kind::Control(method) => Cow::Borrowed(method),
-                Kind::Mcp(Cow::Owned(method)) => Cow::Owned(name(method).to_owned()),
-            },
-            server: record.server.as_ref().map(shared),
-            salt: record.salt,
-            document,
-        }
+    pub fn of(record: Record, phase: Phase) -> Self {
+        Self(Told::Seen(record, phase))
     }
 
     /// What somebody else reports of an agent: `details` are kept as they are. `reporter` is who says so.
@@ -124,26 +83,106 @@ impl Draft {
         details: &Map<String, Value>,
         at_us: i64,
     ) -> Result<Self, Inexact> {
-        let mut document = Document::new();
-        document.text("action", action);
-        document.text("actor", agent);
-        document.number("at_us", at_us.cast_unsigned());
-        let details = canonical(&Value::Object(details.clone()))?;
-        document.json("details", |to| to.push_str(&details));
-        document.text("phase", Phase::Report.name());
-        document.text("reporter", reporter);
-        document.place_of_number();
-        document.text("tenant", tenant.as_str());
-        Ok(Self {
+        Ok(Self(Told::Reported(Report {
             tenant: tenant.shared(),
             at_us,
-            phase: Phase::Report,
-            actor: agent.into(),
-            action: Cow::Owned(action.to_owned()),
-            server: None,
-            salt: None,
-            document,
-        })
+            action: action.to_owned(),
+            agent: agent.to_owned(),
+            reporter: reporter.to_owned(),
+            details: canonical(&Value::Object(details.clone()))?,
+        })))
+    }
+
+    /// Whose it is.
+    pub(crate) fn tenant(&self) -> &Arc<str> {
+        match &self.0 {
+            Told::Seen(record, _) => &record.tenant,
+            Told::Reported(report) => &report.tenant,
+        }
+    }
+
+    /// When it was, in microseconds since 1970.
+    pub(crate) fn at_us(&self) -> i64 {
+        match &self.0 {
+            Told::Seen(record, _) => micros(record.at),
+            Told::Reported(report) => report.at_us,
+        }
+    }
+
+    /// What made its digests of equal texts differ.
+    pub(crate) fn salt(&self) -> Option<&[u8; 16]> {
+        match &self.0 {
+            Told::Seen(record, _) => record.salt.as_ref(),
+            Told::Reported(_) => None,
+        }
+    }
+
+    /// Writes its text, with its number.
+    pub(crate) fn write(&self, seq: u64, to: &mut String) {
+        match &self.0 {
+            Told::Seen(record, phase) => seen(record, *phase, self.at_us(), seq, to),
+            Told::Reported(report) => report.write(seq, to),
+        }
+    }
+}
+
+fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, to: &mut String) {
+    let has_ended = phase != Phase::Decision;
+    let name = |text| cut(text, NAME_BYTES_MAX);
+    let mut document = Document::new(to);
+    document.text("action", name(record.kind.name()));
+    document.text("actor", name(&record.caller));
+    if let Some(digest) = &record.arguments {
+        document.json("arguments", |to| shown(digest, to));
+    }
+    document.number("at_us", at_us.cast_unsigned());
+    if has_ended {
+        document.number("bytes_in", record.bytes_in);
+        document.number("bytes_out", record.bytes_out);
+    }
+    document.maybe("client", record.client.as_deref().map(name));
+    document.word("decision", if has_ended && record.outcome.is_denial() { "deny" } else { "allow" });
+    if has_ended {
+        document.maybe("detail", record.detail.as_deref().map(|text| cut(text, DETAIL_BYTES_MAX)));
+        document.number("duration_us", u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX));
+    }
+    document.maybe("object", record.object.as_deref().map(name));
+    if has_ended {
+        document.maybe("origin", record.outcome.origin().map(Origin::name));
+        document.word("outcome", Outcome::name(record.outcome));
+    }
+    document.word("phase", phase.name());
+    if let Some(protocol) = record.protocol {
+        document.word("protocol", protocol);
+    }
+    document.json("request", |to| {
+        to.push('"');
+        record.request.append_to(to);
+        to.push('"');
+    });
+    if let Some(digest) = record.result.as_ref().filter(|_| has_ended) {
+        document.json("result", |to| shown(digest, to));
+    }
+    document.number("seq", seq);
+    document.maybe("server", record.server.as_deref().map(name));
+    document.hex("span", record.trace.span_id.to_be_bytes());
+    document.text("tenant", &record.tenant);
+    document.hex("trace", record.trace.trace_id.to_be_bytes());
+    document.end();
+}
+
+impl Report {
+    fn write(&self, seq: u64, to: &mut String) {
+        let mut document = Document::new(to);
+        document.text("action", &self.action);
+        document.text("actor", &self.agent);
+        document.number("at_us", self.at_us.cast_unsigned());
+        document.json("details", |to| to.push_str(&self.details));
+        document.text("phase", Phase::Report.name());
+        document.text("reporter", &self.reporter);
+        document.number("seq", seq);
+        document.text("tenant", &self.tenant);
+        document.end();
     }
 }
 
@@ -152,16 +191,8 @@ fn shown(digest: &Digest, to: &mut String) {
     to.push_str("{\"bytes\":");
     push_number(digest.bytes, to);
     to.push_str(if digest.is_whole { ",\"sha256\":\"" } else { ",\"sha256_ends\":\"" });
-    push_hex(&digest.sha256, to);
+    push_hex(digest.sha256, to);
     to.push_str("\"}");
-}
-
-/// A name as it is kept; shared where it fits.
-fn shared(text: &Arc<str>) -> Arc<str> {
-    match cut(text, NAME_BYTES_MAX) {
-        whole if whole.len() == text.len() => text.clone(),
-        beginning => beginning.into(),
-    }
 }
 
 /// The longest beginning of a text that fits, ending between characters.

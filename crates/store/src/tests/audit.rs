@@ -80,31 +80,80 @@ async fn what_is_reported_is_answered_with_its_number_and_is_part_of_the_trail()
     }
 }
 
-/// What somebody with all rights on the database does, and what is said of it.
+/// A block as it is in the database, for somebody with all rights on it.
+#[derive(Debug, Clone)]
+struct Kept {
+    first: i64,
+    leaves: Vec<Vec<u8>>,
+    texts: Vec<String>,
+}
+
+impl Kept {
+    fn remove(&mut self, at: usize) {
+        self.leaves.remove(at);
+        self.texts.remove(at);
+    }
+}
+
+/// Reads all blocks, changes them and puts them back.
+async fn tamper(store: &Store, change: fn(&mut Vec<Kept>)) {
+    let work = move |db: &mut Db| {
+        let sql = "SELECT first, leaves, documents FROM audit_blocks ORDER BY first";
+        let mut blocks = db.query(sql, &[], |row| {
+            let leaves = row.bytes(1)?.chunks(32).map(<[u8]>::to_vec).collect();
+            let texts = row.text(2)?.split('\n').map(ToOwned::to_owned).collect();
+            Ok(Kept { first: row.get(0)?, leaves, texts })
+        })?;
+        change(&mut blocks);
+        db.execute("DELETE FROM audit_blocks", &[])?;
+        for Kept { first, leaves, texts } in blocks {
+            let sql = "INSERT INTO audit_blocks (first, oldest, newest, leaves, salts, documents)
+                VALUES (?1, 0, 0, ?2, ?3, ?4)";
+            db.execute(sql, &[&first, &leaves.concat(), &Vec::new(), &texts.join("\n")])?;
+        }
+        Ok(())
+    };
+    store.change(work).await.unwrap();
+}
+
+/// What is done to blocks of ten records each, and what is said of it.
+type Tampering = (fn(&mut Vec<Kept>), &'static [&'static str]);
+
 #[tokio::test]
 async fn whatever_is_done_to_the_database_is_named() {
-    let corpus: &[(&[&str], &[&str])] = &[
+    let corpus: &[Tampering] = &[
         (
-            &["UPDATE audit SET document = replace(document, 'tool 4', 'tool 5') WHERE seq = 5"],
+            |all| all[0].texts[4] = all[0].texts[4].replace("tool 4", "tool 5"),
             &["changed 5: record 5 was changed", "changed 1: records 1 to 10 are not those"],
         ),
-        (&["DELETE FROM audit WHERE seq = 7"], &["missing 7: record 7 is missing"]),
-        (&["DELETE FROM audit WHERE seq = 1"], &["missing 1: record 1 is missing"]),
+        (|all| all[0].leaves[4][0] ^= 1, &["changed 5: record 5 was changed"]),
+        (|all| all[1].leaves.clear(), &["changed 11: record 11 was changed", "changed 20: record 20"]),
+        (|all| all[0].remove(6), &["missing 7: record 7 is missing"]),
+        (|all| drop(all[0].texts.remove(6)), &["missing 7: record 7 is missing"]),
+        (|all| all[0].remove(0), &["missing 1: record 1 is missing"]),
         (
-            &["DELETE FROM audit WHERE seq IN (3, 4, 12)"],
+            |all| {
+                all[0].remove(3);
+                all[0].remove(2);
+                all[1].remove(1);
+            },
             &["missing 3: records 3 to 4 are missing", "missing 12: record 12 is missing"],
         ),
+        (|all| drop(all.remove(0)), &["missing 1: records 1 to 10 are missing"]),
         (
-            &["DELETE FROM audit WHERE seq > 15"],
+            |all| {
+                all[1].texts.truncate(5);
+                all[1].leaves.truncate(5);
+            },
             &["truncated 16: the trail ends with record 15, but 20 were signed for"],
         ),
-        (&["DELETE FROM audit"], &["truncated 1: the trail ends with record 0"]),
+        (|all| drop(all.pop()), &["truncated 11: the trail ends with record 10, but 20 were signed for"]),
+        (Vec::clear, &["truncated 1: the trail ends with record 0"]),
         (
-            &[
-                "UPDATE audit SET seq = 999 WHERE seq = 3",
-                "UPDATE audit SET seq = 3 WHERE seq = 4",
-                "UPDATE audit SET seq = 4 WHERE seq = 999",
-            ],
+            |all| {
+                all[0].texts.swap(2, 3);
+                all[0].leaves.swap(2, 3);
+            },
             &[
                 "moved 3: record 4 stands where record 3",
                 "moved 4: record 3 stands where record 4",
@@ -112,33 +161,104 @@ async fn whatever_is_done_to_the_database_is_named() {
             ],
         ),
         (
-            &["INSERT INTO audit (seq, tenant, at, phase, actor, action, leaf, document)
-                 SELECT 21, tenant, at, phase, actor, action, leaf, document FROM audit WHERE seq = 20"],
+            |all| {
+                let (leaf, text) = (all[1].leaves[9].clone(), all[1].texts[9].clone());
+                all.push(Kept { first: 21, leaves: vec![leaf], texts: vec![text] });
+            },
             &[
                 "moved 21: record 20 stands where record 21",
                 "inserted 21: the trail has 21 records, but 20 were written",
             ],
         ),
-        (
-            &["UPDATE audit_head SET size = 24"],
-            &["truncated 21: the trail ends with record 20, but 24 were written"],
-        ),
-        (&["UPDATE audit_head SET size = 21"], &["damaged 21: what was kept of the trail's end"]),
-        (&["DELETE FROM audit_head"], &["inserted 1: the trail has 20 records, but 0 were written"]),
-        (&["UPDATE audit SET document = 'x' WHERE seq = 2"], &["damaged 2: record 2 is not written as one"]),
+        (|all| all[1].first = 1 << 60, &["missing 11: records 11 to"]),
+        (|all| all[0].texts[1] = "x".into(), &["damaged 2: record 2 is not written as one"]),
+        (|all| all[0].texts[9] = "x".into(), &["damaged 10: record 10 is not written as one"]),
     ];
-    for (done, expected) in corpus {
+    for (at, (done, expected)) in corpus.iter().enumerate() {
         for (store, _dir) in each() {
             let checkpoints = trail(&store).await;
-            for sql in *done {
-                let sql = *sql;
-                store.change(move |db| db.execute(sql, &[])).await.unwrap();
-            }
+            tamper(&store, *done).await;
             let found = named(&verdict(&store, &checkpoints).await);
             for text in *expected {
-                assert!(found.iter().any(|fault| fault.starts_with(text)), "{done:?}: {found:?}");
+                assert!(found.iter().any(|fault| fault.starts_with(text)), "{at}: {found:#?}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_done_to_the_end_of_the_tree_is_named() {
+    let corpus = [
+        (
+            "UPDATE audit_head SET size = 24",
+            "truncated 21: the trail ends with record 20, but 24 were written",
+        ),
+        ("UPDATE audit_head SET size = 21", "damaged 21: what was kept of the trail's end"),
+        ("DELETE FROM audit_head", "inserted 1: the trail has 20 records, but 0 were written"),
+    ];
+    for (sql, expected) in corpus {
+        for (store, _dir) in each() {
+            let checkpoints = trail(&store).await;
+            store.change(move |db| db.execute(sql, &[])).await.unwrap();
+            let found = named(&verdict(&store, &checkpoints).await);
+            assert!(found.iter().any(|fault| fault.starts_with(expected)), "{sql}: {found:#?}");
+        }
+    }
+}
+
+/// Blocks are an arrangement of the store: whoever reads sees records.
+#[tokio::test]
+async fn records_are_found_wherever_they_stand() {
+    for (store, _dir) in each() {
+        for part in [1_usize, 255, 256, 257, 600] {
+            let drafts =
+                (0..part).map(|n| draft(if n % 3 == 0 { "b" } else { "a" }, "files", &n.to_string()));
+            store.audit_append(drafts.collect());
+            store.flush().await.unwrap();
+        }
+        let total = 1 + 255 + 256 + 257 + 600;
+        assert_eq!(store.audit_total().await.unwrap(), total);
+        let (a, b) = (Scope::tenant(tenant("a")), Scope::tenant(tenant("b")));
+        let counts = (store.audit_count(&a).await.unwrap(), store.audit_count(&b).await.unwrap());
+        assert_eq!((counts.0 + counts.1, counts.1), (total, 1 + 85 + 86 + 86 + 200));
+        for seq in [1, 2, 256, 257, 512, 513, 769, 770, 1_025, 1_369] {
+            let row = store.audit_read(seq).await.unwrap().unwrap();
+            assert_eq!((row.seq, parsed(&row)["seq"].as_i64()), (seq, Some(seq)));
+        }
+        assert!(store.audit_read(0).await.unwrap().is_none());
+        assert!(store.audit_read(total + 1).await.unwrap().is_none());
+        // By pages of any size, forwards and backwards, each is seen once.
+        for (scope, count) in [(&Scope::all(), total), (&b, counts.1)] {
+            for limit in [1, 100, 1_000] {
+                let (mut up, mut down) = (Vec::new(), Vec::new());
+                let page = async |after, before| {
+                    let which = AuditFilter { after, before, limit, ..AuditFilter::default() };
+                    let rows = store.audit_list(scope, which).await.unwrap();
+                    rows.iter().map(|row| row.seq).collect::<Vec<_>>()
+                };
+                let turns = if limit == 1 { 3 } else { usize::MAX };
+                for _ in 0..turns {
+                    let rows = page(Some(up.last().copied().unwrap_or(0)), None).await;
+                    if rows.is_empty() {
+                        break;
+                    }
+                    up.extend(rows);
+                }
+                for _ in 0..turns {
+                    let rows = page(None, Some(down.last().copied().unwrap_or(i64::MAX))).await;
+                    if rows.is_empty() {
+                        break;
+                    }
+                    down.extend(rows);
+                }
+                assert!(up.is_sorted_by(|one, next| one < next) && down.is_sorted_by(|one, next| one > next));
+                if limit > 1 {
+                    down.reverse();
+                    assert_eq!((up.len() as i64, &up), (count, &down));
+                }
+            }
+        }
+        assert!(verdict(&store, "").await.faults.is_empty());
     }
 }
 
@@ -226,4 +346,41 @@ async fn two_hubs_on_one_database_keep_one_trail() {
         assert_eq!(found.root, verify::hex(&two.audit_head().await.unwrap().1));
         assert_ne!(found.root, verify::hex(&tree::Edge::default().root()));
     }
+}
+
+/// A file from before there were blocks has a row for each record.
+#[tokio::test]
+async fn a_trail_of_single_rows_is_taken_over() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let new = Store::open(URL, other.path()).unwrap();
+    let checkpoints = trail(&new).await;
+    let (size, root) = new.audit_head().await.unwrap();
+    let which = AuditFilter { after: Some(0), ..AuditFilter::default() };
+    let rows = new.audit_list(&Scope::all(), which).await.unwrap();
+    let old = dir.path().join("data/puerto.db");
+    std::fs::create_dir(old.parent().unwrap()).unwrap();
+    let db = Connection::open(&old).unwrap();
+    let before = MIGRATIONS.len() - 1;
+    MIGRATIONS[..before].iter().for_each(|step| db.execute_batch(step).unwrap());
+    db.pragma_update(None, "application_id", 0x5055_4552).unwrap();
+    db.pragma_update(None, "user_version", before as i64).unwrap();
+    for row in &rows {
+        let (text, salt) = (row.document.get(), (row.seq % 2 == 0).then_some([7; 16]));
+        let sql = "INSERT INTO audit (seq, tenant, at, phase, actor, action, leaf, document, salt)
+            VALUES (?1, 'a', 5, 'act', 'local', 'tools/call', ?2, ?3, ?4)";
+        db.execute(sql, (row.seq, &tree::leaf(text.as_bytes())[..], text, salt)).unwrap();
+    }
+    let mut edge = tree::Edge::default();
+    rows.iter().for_each(|row| edge.push(tree::leaf(row.document.get().as_bytes())));
+    assert_eq!((edge.size(), edge.root()), (size, root));
+    let sql = "INSERT INTO audit_head (one, size, roots) VALUES (1, ?1, ?2)";
+    db.execute(sql, (size as i64, edge.to_parts().1)).unwrap();
+    drop(db);
+    let store = Store::open(URL, dir.path()).unwrap();
+    store.audit_append(vec![draft("a", "files", "new")]);
+    store.flush().await.unwrap();
+    let found = verdict(&store, &checkpoints).await;
+    assert_eq!((found.size, named(&found)), (21, Vec::new()));
+    assert_eq!(store.audit_count(&Scope::tenant(tenant("a"))).await.unwrap(), 21);
+    assert_eq!(parsed(&store.audit_read(7).await.unwrap().unwrap())["object"], "tool 6");
 }

@@ -188,7 +188,7 @@ async fn the_number_of_all_events_is_known_without_counting_them() {
         store.events_trim(&KeepDef { rows: 12, ..KeepDef::default() }).await.unwrap();
         assert_eq!(store.events_total().await.unwrap(), 12);
         assert_eq!(store.events_total().await.unwrap(), store.events_count(&Scope::all()).await.unwrap());
-        store.audit_append(vec![Draft::of(&record("a", "s", "t"), Phase::Act)]);
+        store.audit_append(vec![Draft::of(record("a", "s", "t"), Phase::Act)]);
         store.flush().await.unwrap();
         assert_eq!((store.audit_total().await.unwrap(), store.waiting()), (1, 0));
     }

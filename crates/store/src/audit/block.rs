@@ -1,0 +1,265 @@
+//! Records as they are kept: those of one commit are one row, or a few. A row of its own for each cost as much as its text
+//! and its hash together.
+
+use memchr::memchr_iter;
+use memchr::memmem::Finder;
+
+use super::draft::Draft;
+use super::tree::{self, Edge, Hash};
+use super::verify;
+use crate::db::{Db, Params};
+use crate::error::StoreError;
+
+/// Records of a block, at most: whoever wants one reads its whole block.
+const RECORDS_MAX: usize = 256;
+/// Bytes of text after which a block takes no more records.
+const BYTES_FULL: usize = 256 * 1024;
+/// Blocks of one question: first so many, for they may be large, then twice as many each time, up to the greater number.
+const BLOCKS_READ: (i64, i64) = (4, 128);
+/// Blocks that are checked at once, by one thread: 10 MB at most where records are usual.
+const SHARE: usize = 64;
+
+/// Records that stand one after the other, with the hash of each.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    /// The number of the first one.
+    pub(crate) first: i64,
+    /// The hashes, one after the other.
+    leaves: Vec<u8>,
+    /// The texts, one a line: canonical JSON has no line break in it.
+    documents: String,
+}
+
+/// A record of a block: the number that it is kept under, the hash that is kept with it, and its text.
+#[derive(Clone, Copy)]
+pub(crate) struct Line<'a> {
+    pub(crate) seq: i64,
+    pub(crate) leaf: &'a [u8],
+    pub(crate) text: &'a str,
+}
+
+impl Block {
+    /// Its records in their order.
+    pub(crate) fn lines(&self) -> Vec<Line<'_>> {
+        lines(self.first, &self.leaves, &self.documents)
+    }
+
+    /// Whether a text stands in it.
+    pub(super) fn contains(&self, text: &Finder<'_>) -> bool {
+        text.find(self.documents.as_bytes()).is_some()
+    }
+}
+
+/// The records of a block: the number of its first, the hashes, the texts.
+fn lines<'a>(first: i64, leaves: &'a [u8], documents: &'a str) -> Vec<Line<'a>> {
+    let count = leaves.len() / 32;
+    let (mut texts, mut start) = (Vec::with_capacity(count), 0);
+    for end in memchr_iter(b'\n', documents.as_bytes()).chain([documents.len()]) {
+        texts.push(&documents[start..end]);
+        start = end + 1;
+    }
+    let own = own_numbers(first, &texts);
+    let line = |(at, text): (usize, &'a str)| {
+        let place = first.saturating_add(at as i64);
+        let seq = own.as_ref().map_or(place, |own| own[at]);
+        let at = if texts.len() == count { at as i64 } else { seq.saturating_sub(first) };
+        let leaf = usize::try_from(at).ok().and_then(|at| leaves.chunks_exact(32).nth(at));
+        Line { seq, leaf: leaf.unwrap_or_default(), text }
+    };
+    texts.iter().copied().enumerate().map(line).collect()
+}
+
+/// The numbers that records say they have, where their places do not tell them: somebody took some out of the block.
+fn own_numbers(first: i64, texts: &[&str]) -> Option<Vec<i64>> {
+    let own = |text: &&str| verify::number(text).map(u64::cast_signed);
+    if texts.last().and_then(own) == Some(first.saturating_add(texts.len() as i64 - 1)) {
+        return None;
+    }
+    let numbers: Vec<i64> = texts.iter().map(own).collect::<Option<_>>()?;
+    (numbers.first() >= Some(&first) && numbers.is_sorted_by(|one, next| one < next)).then_some(numbers)
+}
+
+/// Which blocks to read, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Range {
+    /// Those whose first record has this number, or a greater one.
+    pub(crate) from: i64,
+    /// Those whose first record has this number, or a smaller one.
+    pub(crate) to: i64,
+    /// Begin with the newest.
+    pub(crate) is_backwards: bool,
+    /// With a record of this moment or later, in microseconds since 1970.
+    pub(crate) since_us: i64,
+    /// With a record from before this moment.
+    pub(crate) until_us: i64,
+}
+
+impl Range {
+    /// Blocks whose first records lie between two numbers, both of them included.
+    pub(crate) fn between(from: i64, to: i64) -> Self {
+        Self { from, to, is_backwards: false, since_us: i64::MIN, until_us: i64::MAX }
+    }
+
+    /// What is left of it after a block.
+    pub(crate) fn after(self, block: &Block) -> Self {
+        match self.is_backwards {
+            true => Self { to: block.first.saturating_sub(1), ..self },
+            false => Self { from: block.first.saturating_add(1), ..self },
+        }
+    }
+}
+
+/// The number of the first record of the block that holds a record.
+pub(crate) fn holding(db: &mut Db, seq: i64) -> Result<i64, StoreError> {
+    let sql = "SELECT max(first) FROM audit_blocks WHERE first <= ?1";
+    Ok(db.first(sql, &[&seq], |row| row.get::<Option<i64>>(0))?.flatten().unwrap_or_default())
+}
+
+/// Blocks of a range: as many as come to about so many bytes, or all that there are.
+pub(crate) fn blocks(db: &mut Db, mut range: Range, bytes: usize) -> Result<Vec<Block>, StoreError> {
+    let order = if range.is_backwards { "DESC" } else { "" };
+    let sql = format!(
+        "SELECT first, leaves, documents FROM audit_blocks WHERE first >= ?1 AND first <= ?2
+         AND newest >= ?3 AND oldest < ?4 ORDER BY first {order} LIMIT ?5"
+    );
+    let (mut found, mut size, (mut limit, limit_max)) = (Vec::new(), 0, BLOCKS_READ);
+    while size < bytes {
+        let Range { from, to, since_us, until_us, .. } = range;
+        let page = db.query(&sql, &[&from, &to, &since_us, &until_us, &limit], |row| {
+            Ok(Block { first: row.get(0)?, leaves: row.get(1)?, documents: row.get(2)? })
+        })?;
+        let Some(last) = page.last() else { break };
+        range = range.after(last);
+        size += page.iter().map(|block| block.documents.len()).sum::<usize>();
+        let is_end = (page.len() as i64) < limit;
+        found.extend(page);
+        if is_end {
+            break;
+        }
+        limit = limit_max.min(limit * 2);
+    }
+    Ok(found)
+}
+
+/// The hashes of the records from a number to another, each with its number, as they are kept.
+pub(crate) fn leaves(db: &mut Db, from: i64, to: i64) -> Result<Vec<(i64, Hash)>, StoreError> {
+    let start = holding(db, from)?;
+    let sql = "SELECT first, leaves FROM audit_blocks WHERE first >= ?1 AND first <= ?2 ORDER BY first";
+    let mut found = Vec::new();
+    db.query(sql, &[&start, &to], |row| {
+        let (first, (hashes, _)) = (row.get::<i64>(0)?, row.bytes(1)?.as_chunks::<32>());
+        let numbered = (first..).zip(hashes.iter().copied());
+        found.extend(numbered.filter(|(seq, _)| (from..=to).contains(seq)));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// What a verification has to know of a record.
+pub(super) struct Checked {
+    /// The number that it is kept under.
+    pub(super) seq: i64,
+    /// The number that it says it has.
+    pub(super) own: Option<u64>,
+    /// The hash of its text.
+    pub(super) hash: Hash,
+    /// Whether that is the hash that is kept with it.
+    pub(super) is_kept: bool,
+}
+
+/// Hashes the records of the blocks whose first records lie from a number to before another; in place, since a copy of
+/// each text would take a good part of its hash's time.
+pub(super) fn check(db: &mut Db, (from, to): (i64, i64)) -> Result<Vec<Checked>, StoreError> {
+    let sql =
+        "SELECT first, leaves, documents FROM audit_blocks WHERE first >= ?1 AND first < ?2 ORDER BY first";
+    let mut checked = Vec::new();
+    db.query(sql, &[&from, &to], |row| {
+        let lines = lines(row.get(0)?, row.bytes(1)?, row.text(2)?);
+        checked.extend(lines.into_iter().map(|Line { seq, leaf, text }| {
+            let hash = tree::leaf(text.as_bytes());
+            Checked { seq, own: verify::number(text), hash, is_kept: leaf == hash }
+        }));
+        Ok(())
+    })?;
+    Ok(checked)
+}
+
+/// Where the blocks from a number on end that are checked at once; nothing where there are none before the last one ends.
+pub(super) fn next_share(db: &mut Db, from: i64, last: i64) -> Result<Option<i64>, StoreError> {
+    let sql = format!(
+        "SELECT first FROM audit_blocks WHERE first >= ?1 AND first <= ?2 ORDER BY first LIMIT 1 OFFSET {SHARE}"
+    );
+    let next = db.first(&sql, &[&from, &last], |row| row.get::<i64>(0))?;
+    Ok(next.or((from <= last).then(|| last.saturating_add(1))))
+}
+
+/// A block that is being written.
+pub(super) struct Writing<'a> {
+    db: &'a mut Db,
+    edge: Edge,
+    block: Block,
+    /// What made the digests of equal texts differ, 16 bytes for each record; nothing where none has any.
+    salts: Vec<u8>,
+    oldest: i64,
+    newest: i64,
+}
+
+impl<'a> Writing<'a> {
+    /// Goes on at the end of the tree.
+    pub(super) fn new(db: &'a mut Db, edge: Edge) -> Self {
+        let block = Block { first: edge.size().cast_signed() + 1, ..Block::default() };
+        Self { db, edge, block, salts: Vec::new(), oldest: i64::MAX, newest: i64::MIN }
+    }
+
+    /// Adds the next record.
+    pub(super) fn add(&mut self, draft: &Draft) -> Result<(), StoreError> {
+        let count = self.block.leaves.len() / 32;
+        if count >= RECORDS_MAX || self.block.documents.len() >= BYTES_FULL {
+            self.keep()?;
+        }
+        let text = &mut self.block.documents;
+        if !self.block.leaves.is_empty() {
+            text.push('\n');
+        }
+        let start = text.len();
+        draft.write(self.edge.size() + 1, text);
+        let leaf = tree::leaf(&text.as_bytes()[start..]);
+        self.edge.push(leaf);
+        self.block.leaves.extend_from_slice(&leaf);
+        if let Some(salt) = draft.salt() {
+            self.salts.resize(self.block.leaves.len() / 2 - 16, 0);
+            self.salts.extend_from_slice(salt);
+        }
+        (self.oldest, self.newest) = (self.oldest.min(draft.at_us()), self.newest.max(draft.at_us()));
+        Ok(())
+    }
+
+    /// Keeps what was added and is not kept yet; what comes next begins a block.
+    fn keep(&mut self) -> Result<(), StoreError> {
+        let Self { block, salts, oldest, newest, .. } = self;
+        if !salts.is_empty() {
+            salts.resize(block.leaves.len() / 2, 0);
+        }
+        if !block.leaves.is_empty() {
+            let values: Params<'_> =
+                &[&block.first, oldest, newest, &&block.leaves[..], &&salts[..], &block.documents.as_str()];
+            self.db.execute(
+                "INSERT INTO audit_blocks (first, oldest, newest, leaves, salts, documents)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                values,
+            )?;
+        }
+        block.leaves.clear();
+        block.documents.clear();
+        salts.clear();
+        block.first = self.edge.size().cast_signed() + 1;
+        (*oldest, *newest) = (i64::MAX, i64::MIN);
+        Ok(())
+    }
+
+    /// Keeps the rest; answers the new end of the tree.
+    pub(super) fn end(mut self) -> Result<Edge, StoreError> {
+        self.keep()?;
+        Ok(self.edge)
+    }
+}
