@@ -11,12 +11,14 @@ pub mod play;
 pub mod postgres;
 pub mod process;
 pub mod prometheus;
+pub mod secure;
 pub mod smtp;
 pub mod web;
 
 pub use hub::{Hub, Session};
 pub use peers::{Fixture, hostile, odd, peer, pets, root, scripted, scripted_http};
 pub use postgres::postgres;
+pub use secure::Secure;
 pub use smtp::MailServer;
 pub use web::Web;
 

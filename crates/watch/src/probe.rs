@@ -230,4 +230,4 @@ async fn beside<T>(connection: impl Future, work: impl Future<Output = T>) -> T 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use puerto_testkit::smtp::{MailServer, Speaks};
-use puerto_testkit::{Hub, Web, postgres, wait_until};
+use puerto_testkit::{Hub, Secure, Web, postgres, wait_until};
 use serde_json::{Value, json};
 
 use crate::PUERTO;
@@ -84,6 +84,117 @@ fn a_hundred_children_behind_a_dead_parent_are_one_notice() {
         assert_eq!(wait_told(&hook, 2), [only("fired", "database"), only("resolved", "database")]);
         let over = hook.wait_for("/hook", 2)[1].json()["alerts"][0].clone();
         assert!(over["until"].is_string() && over["held"].is_string(), "{over}");
+    }
+}
+
+/// In real time what `alert/tests/nine.rs` of `watch` plays on a clock of its own.
+#[test]
+fn nine_services_and_all_that_is_told_of_them() {
+    for store in ["sqlite://data/puerto.db".to_owned(), postgres()] {
+        let (hook, expired) = (Web::start(), Secure::start(2025));
+        let [database, killed, slow, flaps, odd, fine] = std::array::from_fn(|_| Web::start());
+        // Patient ones: a machine that is busy is no outage.
+        let service = |name: &str, web: &Web, more: Value| {
+            let mut def = service(name, web);
+            for (key, value) in [("interval", "500ms"), ("timeout", "500ms")] {
+                def[key] = value.into();
+            }
+            def["failures"] = 2.into();
+            def.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            def
+        };
+        let behind = |name: &str, parent: &str| service(name, &database, json!({"parents": [parent]}));
+        let changing = json!({"interval": "100ms", "timeout": "100ms", "failures": 1});
+        let secured = json!({"url": expired.url(), "tls": {"ca_file": expired.authority()}});
+        let services = json!([
+            service("database", &database, json!({})),
+            behind("api", "database"),
+            behind("shop", "api"),
+            service("killed", &killed, json!({})),
+            service("slow", &slow, json!({})),
+            service("flaps", &flaps, changing),
+            service("odd", &odd, json!({})),
+            service("fine", &fine, json!({})),
+            service("cert", &fine, secured),
+        ]);
+        let more = json!({
+            "channels": {"boss": {"type": "webhook", "url": format!("{}boss", hook.url())}},
+            "escalate": [{"after": "3s", "channels": ["boss"]}],
+            "route": {"group_by": ["service"]},
+        });
+        let hub = Hub::start(PUERTO, &config(&store, &hook, services, more));
+        let state = |name: &str| hub.get(&format!("/api/services/default/{name}")).json();
+        let wait = |name: &str, wanted: &str| {
+            wait_until(&format!("{name} is {wanted}"), || {
+                Some(state(name)).filter(|service| service["state"] == wanted)
+            })
+        };
+        // Why somebody was told of a service, one after the other.
+        let of = |path: &str, name: &str| -> Vec<String> {
+            let heard = hook.requests().into_iter().filter(|heard| heard.path() == path);
+            let told = heard.map(|heard| summary(&heard.json()));
+            told.filter(|(_, subjects)| subjects.iter().all(|one| one == name))
+                .map(|(reason, _)| reason)
+                .collect()
+        };
+        let wait_of = |path: &str, name: &str, wanted: &[&str]| {
+            let what = format!("{path} hears of {name}: {wanted:?}");
+            wait_until(&what, || (of(path, name) == wanted).then_some(()));
+        };
+        for name in ["database", "api", "shop", "killed", "slow", "flaps", "odd", "fine"] {
+            wait(name, "ok");
+        }
+        let why = wait("cert", "down")["last"]["error"].clone();
+        assert!(why.as_str().unwrap().starts_with("the certificate expired on 2025-01-01"), "{why}");
+        wait_of("/hook", "cert", &["fired"]);
+        let id = alerts(&hub)[0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(hub.post(&format!("/alerts/{id}/ack"), r#"{"reason": "renewing"}"#).status, 200);
+
+        let address = killed.address();
+        drop(killed);
+        database.says(|says| says.status = 500);
+        slow.says(|says| says.answers = false);
+        odd.says(|says| says.status = 503);
+        flaps.says(|says| says.next = [500, 200].repeat(500).into());
+        for name in ["database", "api", "shop", "killed", "slow", "odd"] {
+            wait(name, "down");
+        }
+        wait("flaps", "flapping");
+        wait_until("it is told", || of("/hook", "flaps").contains(&"fired".to_owned()).then_some(()));
+        flaps.says(|says| says.next.clear());
+        let fell = ["database", "killed", "slow", "odd"];
+        for name in fell {
+            wait_of("/boss", name, &["escalated"]);
+            assert_eq!(of("/hook", name), ["fired"]);
+        }
+        let held: Vec<_> = alerts(&hub)
+            .into_iter()
+            .filter(|alert| alert["held"][0]["because"] == "parent")
+            .map(|alert| alert["subject"].clone())
+            .collect();
+        assert_eq!(
+            (held.len(), held.contains(&json!("api")), held.contains(&json!("shop"))),
+            (2, true, true)
+        );
+
+        let _killed = Web::start_at(address);
+        database.says(|says| says.status = 200);
+        slow.says(|says| says.answers = true);
+        odd.says(|says| says.status = 200);
+        for name in fell {
+            wait_of("/hook", name, &["fired", "resolved"]);
+            wait_of("/boss", name, &["escalated", "resolved"]);
+        }
+        let over = hook.wait_for("/boss", 8).pop().unwrap().json()["alerts"][0].clone();
+        assert!(over["until"].is_string() && over["held"].is_string(), "{over}");
+        let silent = ["api", "shop", "fine"].map(|name| of("/hook", name).len() + of("/boss", name).len());
+        assert_eq!(
+            (silent, of("/hook", "cert"), of("/boss", "cert").len()),
+            ([0; 3], vec!["fired".into()], 0)
+        );
+        let uptime = |name: &str| state(name)["uptime"]["24h"].as_f64().unwrap();
+        assert!(uptime("fine") > uptime("killed") && uptime("cert") < 1.0, "{}", uptime("fine"));
+        assert!((1.0..100.0).contains(&uptime("killed")), "{}", uptime("killed"));
     }
 }
 

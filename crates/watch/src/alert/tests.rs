@@ -1,6 +1,7 @@
 //! Stories of alerts on a clock that the test moves.
 
 mod holding;
+mod nine;
 mod restart;
 mod routing;
 mod rules;

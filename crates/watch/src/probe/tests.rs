@@ -3,7 +3,7 @@
 mod dns;
 mod grpc;
 mod http;
-mod tls;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::net::SocketAddr;

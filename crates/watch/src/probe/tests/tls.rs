@@ -16,13 +16,13 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 
 /// A certificate with its key.
-pub(super) struct Issued {
+pub(crate) struct Issued {
     pub(super) certificate: Certificate,
     pub(super) key: KeyPair,
 }
 
 /// An authority of the test.
-pub(super) fn authority(until: i32) -> Issued {
+pub(crate) fn authority(until: i32) -> Issued {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, format!("authority until {until}"));
@@ -40,7 +40,7 @@ fn params(name: &str, from: i32, until: i32) -> CertificateParams {
 }
 
 /// A certificate of an authority.
-pub(super) fn issue(by: &Issued, name: &str, from: i32, until: i32) -> Issued {
+pub(crate) fn issue(by: &Issued, name: &str, from: i32, until: i32) -> Issued {
     let key = KeyPair::generate().unwrap();
     let certificate = params(name, from, until).signed_by(&key, &by.certificate, &by.key).unwrap();
     Issued { certificate, key }
@@ -62,7 +62,7 @@ pub(super) fn acceptor(own: &Issued, others: &[&Issued], spoken: &[&[u8]]) -> Tl
 }
 
 /// A server of pages over TLS.
-async fn secure(own: &Issued, others: &[&Issued]) -> SocketAddr {
+pub(crate) async fn secure(own: &Issued, others: &[&Issued]) -> SocketAddr {
     let acceptor = acceptor(own, others, &[b"http/1.1"]);
     server(move |stream| {
         let acceptor = acceptor.clone();
@@ -78,7 +78,7 @@ async fn secure(own: &Issued, others: &[&Issued]) -> SocketAddr {
 }
 
 /// A file that names authorities.
-pub(super) fn file(of: &Issued) -> tempfile::NamedTempFile {
+pub(crate) fn file(of: &Issued) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), of.certificate.pem()).unwrap();
     file
