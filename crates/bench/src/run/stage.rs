@@ -168,6 +168,11 @@ impl Stage {
         json!({"command": self.bench, "args": ["upstream", "--stdio"]})
     }
 
+    /// A server over HTTP, as the configuration has it.
+    pub(super) fn served(&self) -> Value {
+        json!({"transport": "http", "url": self.calls.1})
+    }
+
     /// Puerto in front of programs, each as often as it has a name here.
     pub(super) async fn puerto_with_programs(&self, names: &[&str]) -> Result<Contestant> {
         let servers = names.iter().map(|name| ((*name).to_owned(), self.program()));
@@ -184,7 +189,7 @@ impl Stage {
                 let servers = (0..WIDE_SERVERS).map(server).collect::<serde_json::Map<_, _>>();
                 return puerto_up(&self.puerto, Some(servers.into()), "/mcp/default").await;
             }
-            _ => json!({"bench": {"transport": "http", "url": self.calls.1}}),
+            _ => json!({"bench": self.served()}),
         };
         puerto_up(&self.puerto, Some(servers), "/mcp/default/bench").await
     }

@@ -15,18 +15,21 @@ use crate::{Result, process};
 const RECORDS: u64 = 200_000;
 
 pub(super) async fn measure(stage: &Stage, is_quick: bool) -> Result<Vec<Line>> {
-    let (on, off) = (hub(stage, "best_effort").await?, hub(stage, "off").await?);
     let mut lines = Vec::new();
+    let turns = if is_quick { 4 } else { 40 };
+    let (on, off) = (hub(stage, false, "best_effort").await?, hub(stage, false, "off").await?);
+    lines.extend(cost("HTTP", &on, &off, 64, turns).await?);
+    let (on, off) = (hub(stage, true, "best_effort").await?, hub(stage, true, "off").await?);
     for connections in [16, 64] {
-        lines.extend(cost(&on, &off, connections, if is_quick { 4 } else { 40 }).await?);
+        lines.extend(cost("stdio", &on, &off, connections, turns).await?);
     }
     lines.push(verified(&on, is_quick).await?);
     Ok(lines)
 }
 
-/// Puerto before a program, with or without an audit.
-async fn hub(stage: &Stage, mode: &str) -> Result<Contestant> {
-    let servers = json!({"bench": stage.program()});
+/// Puerto before a program or a server over HTTP, with or without an audit.
+async fn hub(stage: &Stage, is_program: bool, mode: &str) -> Result<Contestant> {
+    let servers = json!({"bench": if is_program { stage.program() } else { stage.served() }});
     let config = json!({"tenants": {"default": {"servers": servers, "audit": {"mode": mode}}}});
     let hub = stage.puerto_with(config).await?;
     let url = format!("{}mcp/default/bench", hub.url).parse()?;
@@ -38,7 +41,13 @@ fn plan(hub: &Contestant, connections: usize, window: Duration) -> Plan {
 }
 
 /// By short turns, so that what else the machine does falls on both alike.
-async fn cost(on: &Contestant, off: &Contestant, connections: usize, turns: usize) -> Result<[Line; 2]> {
+async fn cost(
+    server: &str,
+    on: &Contestant,
+    off: &Contestant,
+    connections: usize,
+    turns: usize,
+) -> Result<[Line; 2]> {
     let turn = Duration::from_millis(250);
     let (mut with, mut without, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..turns {
@@ -55,7 +64,7 @@ async fn cost(on: &Contestant, off: &Contestant, connections: usize, turns: usiz
     }
     let of = |values: &[f64]| median(values).ok_or("no turn");
     let (ratio, rss) = (of(&ratios)?, |hub: &Contestant| process::rss(&[hub.process.pid()]));
-    let case = format!("audit, small call, modern, stdio server, c={connections}");
+    let case = format!("audit, small call, modern, {server} server, c={connections}");
     Ok([
         Line::new(&case, "Puerto, audit off", String::new()).cpu(of(&without)?).rss(rss(off)?),
         Line::new(&case, "Puerto", format!("CPU {ratio:.2}x"))
