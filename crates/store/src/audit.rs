@@ -137,9 +137,10 @@ impl Store {
     pub async fn audit_verify(&self, checkpoints: &str, key: &Verifier) -> Result<Verdict, StoreError> {
         let (edge, last) = self.read(ends).await?;
         // Shares of the blocks, each read and hashed by a thread of its own, and taken in in their order.
-        let shares = stream::try_unfold((self.clone(), i64::MIN), move |(store, from)| async move {
-            let next = store.read(move |db| block::next_share(db, from, last)).await?;
-            Ok(next.map(|to| ((store.clone(), (from, to)), (store, to))))
+        let shares = stream::try_unfold((self.clone(), Some(i64::MIN)), move |(store, from)| async move {
+            let Some(from) = from else { return Ok(None) };
+            let to = store.read(move |db| block::next_share(db, from, last)).await?;
+            Ok(to.map(|to| ((store.clone(), (from, to)), (store, to.checked_add(1)))))
         });
         let checking = shares
             .map_ok(|(store, share)| async move { store.read(move |db| block::check(db, share)).await });

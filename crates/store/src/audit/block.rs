@@ -148,7 +148,8 @@ pub(crate) fn leaves(db: &mut Db, from: i64, to: i64) -> Result<Vec<(i64, Hash)>
     let mut found = Vec::new();
     db.query(sql, &[&start, &to], |row| {
         let (first, (hashes, _)) = (row.get::<i64>(0)?, row.bytes(1)?.as_chunks::<32>());
-        let numbered = (first..).zip(hashes.iter().copied());
+        // Somebody may have written any number there.
+        let numbered = (0_i64..).zip(hashes).map(|(at, hash)| (first.saturating_add(at), *hash));
         found.extend(numbered.filter(|(seq, _)| (from..=to).contains(seq)));
         Ok(())
     })?;
@@ -167,11 +168,11 @@ pub(super) struct Checked {
     pub(super) is_kept: bool,
 }
 
-/// Hashes the records of the blocks whose first records lie from a number to before another; in place, since a copy of
-/// each text would take a good part of its hash's time.
+/// Hashes the records of the blocks whose first records lie between two numbers, both of them included; in place, since a
+/// copy of each text would take a good part of its hash's time.
 pub(super) fn check(db: &mut Db, (from, to): (i64, i64)) -> Result<Vec<Checked>, StoreError> {
     let sql =
-        "SELECT first, leaves, documents FROM audit_blocks WHERE first >= ?1 AND first < ?2 ORDER BY first";
+        "SELECT first, leaves, documents FROM audit_blocks WHERE first >= ?1 AND first <= ?2 ORDER BY first";
     let mut checked = Vec::new();
     db.query(sql, &[&from, &to], |row| {
         let lines = lines(row.get(0)?, row.bytes(1)?, row.text(2)?);
@@ -184,13 +185,13 @@ pub(super) fn check(db: &mut Db, (from, to): (i64, i64)) -> Result<Vec<Checked>,
     Ok(checked)
 }
 
-/// Where the blocks from a number on end that are checked at once; nothing where there are none before the last one ends.
+/// Where the last of the blocks begins that are checked at once from a number on; nothing where there are none.
 pub(super) fn next_share(db: &mut Db, from: i64, last: i64) -> Result<Option<i64>, StoreError> {
     let sql = format!(
-        "SELECT first FROM audit_blocks WHERE first >= ?1 AND first <= ?2 ORDER BY first LIMIT 1 OFFSET {SHARE}"
+        "SELECT max(first) FROM (SELECT first FROM audit_blocks WHERE first >= ?1 AND first <= ?2
+         ORDER BY first LIMIT {SHARE}) AS share"
     );
-    let next = db.first(&sql, &[&from, &last], |row| row.get::<i64>(0))?;
-    Ok(next.or((from <= last).then(|| last.saturating_add(1))))
+    Ok(db.first(&sql, &[&from, &last], |row| row.get::<Option<i64>>(0))?.flatten())
 }
 
 /// A block that is being written.

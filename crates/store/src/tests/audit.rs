@@ -171,6 +171,7 @@ async fn whatever_is_done_to_the_database_is_named() {
             ],
         ),
         (|all| all[1].first = 1 << 60, &["missing 11: records 11 to"]),
+        (|all| all[1].first = i64::MAX, &["missing 11: records 11 to"]),
         (|all| all[0].texts[1] = "x".into(), &["damaged 2: record 2 is not written as one"]),
         (|all| all[0].texts[9] = "x".into(), &["damaged 10: record 10 is not written as one"]),
     ];
