@@ -13,6 +13,7 @@ use crate::error::{Error, Result, Retry};
 use crate::id::RequestId;
 use crate::record::{Asked, Kind, Outcome, Record, Traced};
 use crate::recorder::{Recorder, Slot};
+use crate::text::TextRoom;
 use crate::trace::Trace;
 use crate::view::TenantView;
 
@@ -57,6 +58,11 @@ impl Ctx {
         }
     }
 
+    /// Where arguments and results wait to be kept, where the tenant keeps them.
+    pub fn texts(&self) -> Option<&TextRoom> {
+        self.tenant.def.audit.texts.then(|| self.recorder.texts())
+    }
+
     /// Whether the caller may do that; memory only.
     pub fn require(&self, action: Action, on: &impl Object) -> Result<()> {
         self.caller.require(action, on)
@@ -91,6 +97,7 @@ impl Ctx {
                 salt: None,
                 arguments: None,
                 result: None,
+                texts: None,
                 traced: (self.recorder.makes_spans() && self.trace.is_sampled())
                     .then(|| Box::new(Traced { session: self.session, ..Traced::default() })),
             }),
@@ -120,7 +127,18 @@ impl Ctx {
 
     /// Runs an operation and records how it ended.
     pub async fn run<T>(&self, kind: Kind, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.run_on(kind, None, work).await
+    }
+
+    /// The same, with what it concerns.
+    pub async fn run_on<T>(
+        &self,
+        kind: Kind,
+        object: Option<Arc<str>>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let mut op = self.begin(kind);
+        op.note(|record| record.object = object);
         let done = match self.decided(&mut op) {
             Ok(()) => work.await,
             Err(error) => Err(error),

@@ -15,6 +15,7 @@ pub mod quota;
 pub mod record;
 pub mod recorder;
 pub mod secret;
+pub mod text;
 pub mod trace;
 pub mod view;
 
@@ -25,7 +26,8 @@ pub use error::{Error, Origin, Result, Retry};
 pub use event::{Event, Severity};
 pub use id::{ProfileName, RequestId, ServerName, ServiceName, TenantId, ToolName};
 pub use pattern::{Choice, Pattern};
-pub use record::{Asked, Audited, Digest, Kind, Outcome, Record, Traced};
+pub use record::{Asked, Audited, Digest, Kind, Outcome, Record, Texts, Traced};
 pub use recorder::{Entry, Recorder, Records};
 pub use secret::Secret;
+pub use text::{Text, TextRoom};
 pub use view::{TenantView, View};

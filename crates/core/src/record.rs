@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::code::Code;
 use crate::error::Origin;
 use crate::id::RequestId;
+use crate::text::Text;
 use crate::trace::Trace;
 
 /// What kind of operation a record is about; the name is the MCP method where there is one.
@@ -147,8 +148,19 @@ pub struct Record {
     pub arguments: Option<Digest>,
     /// What stands for its result.
     pub result: Option<Digest>,
+    /// Its arguments and its result themselves, where its tenant keeps them.
+    pub texts: Option<Box<Texts>>,
     /// What only its spans tell; nothing where none are made of it.
     pub traced: Option<Box<Traced>>,
+}
+
+/// What an operation was given and what it gave, byte for byte.
+#[derive(Debug, Clone, Default)]
+pub struct Texts {
+    /// Its arguments.
+    pub arguments: Option<Text>,
+    /// Its result.
+    pub result: Option<Text>,
 }
 
 /// What only the spans of an operation tell.

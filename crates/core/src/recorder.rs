@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::record::Record;
+use crate::text::TextRoom;
 
 /// Parts, at most: more threads share them.
 const PARTS_MAX: usize = 8;
@@ -67,6 +68,7 @@ struct Shared {
     asleep: Mutex<()>,
     woken: Condvar,
     keeping: Keeping,
+    texts: TextRoom,
 }
 
 #[derive(Debug, Default)]
@@ -112,7 +114,9 @@ impl Part {
         for place in self.fresh.drain(..) {
             if let Some(open) = self.open[place].as_mut().filter(|open| !open.is_told) {
                 open.is_told = true;
-                batch.push(Entry::Begun(open.record.clone()));
+                // What it was given is kept with its beginning, and need not be kept again with its end.
+                let texts = open.record.texts.take();
+                batch.push(Entry::Begun(Record { texts, ..open.record.clone() }));
             }
         }
         if self.open.len() > SPARE_MAX && self.free.len() == self.open.len() {
@@ -214,6 +218,7 @@ impl Recorder {
             asleep: Mutex::new(()),
             woken: Condvar::new(),
             keeping: Keeping::default(),
+            texts: TextRoom::default(),
         });
         let records = Records { spare: Vec::new(), shared: shared.clone() };
         (Self { sending: Arc::new(Sending(shared)), makes_spans: false }, records)
@@ -244,6 +249,11 @@ impl Recorder {
         }
         shared.keeping.0.lost.fetch_add(1, Ordering::Relaxed);
         None
+    }
+
+    /// Where arguments and results wait to be kept.
+    pub fn texts(&self) -> &TextRoom {
+        &self.sending.0.texts
     }
 
     /// Where the reader of records notes how it goes.

@@ -120,10 +120,7 @@ pub fn begin(
             traced.request_id = request_id(&frame);
         }
         if record.is_for_audit() {
-            record.salt = digest::salt();
-            let arguments = Some(frame.params.arguments).filter(|span| span.is_some());
-            let of = |salt| arguments.map(|span| digest::digest(&frame.parts, span, salt));
-            record.arguments = record.salt.as_ref().and_then(of);
+            digest::note_arguments(record, &frame, ctx.texts());
         }
     });
     let quota = match ctx.tenant.quota.take() {
@@ -405,9 +402,10 @@ impl Call {
             false => (incoming::result(&answer, self.wrapping.as_deref()), 200),
         };
         let said = if frame.error.is_some() { frame.error } else { frame.result.whole };
+        let room = self.ctx.texts();
         self.op.note(|record| {
             record.bytes_out = text.len() as u64;
-            record.result = record.salt.as_ref().map(|salt| digest::digest(&frame.parts, said, salt));
+            digest::note_result(record, &frame.parts, said, room);
         });
         if frame.error.is_some() {
             let detail =

@@ -273,6 +273,11 @@ impl Hub {
         self.recorder.lost()
     }
 
+    /// Arguments and results that were to be kept and could not, since the start.
+    pub fn texts_lost(&self) -> u64 {
+        self.recorder.texts().lost()
+    }
+
     /// Ends a session and what hangs on it: its calls, its subscriptions, its sessions at servers and its instances of
     /// them.
     pub async fn end_session(&self, id: &str) -> Option<Arc<Session>> {

@@ -652,6 +652,16 @@ pub(crate) enum Audit {
         #[command(flatten)]
         hub: HubArg,
     },
+    /// Print a record, with what was given and answered where its tenant keeps that
+    Show {
+        /// Its number
+        seq: u64,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArg,
+    },
+    /// Erase what was given and answered, and the salts of the digests; the records stay, and the trail is found whole
+    Erase(Box<AuditErase>),
     /// Print the whole trail with its checkpoints
     Export {
         /// As events of the Open Cybersecurity Schema Framework, which cannot be verified
@@ -681,6 +691,9 @@ pub(crate) struct AuditList {
     /// At which server
     #[arg(long)]
     pub(crate) server: Option<String>,
+    /// Of the operation with this id, as logs and errors name it
+    #[arg(long)]
+    pub(crate) request: Option<String>,
     /// Of the trail of this name that came with an archive; see `puerto audit verify`
     #[arg(long)]
     pub(crate) segment: Option<String>,
@@ -690,6 +703,41 @@ pub(crate) struct AuditList {
     /// How many
     #[arg(long, short = 'n', default_value_t = 50)]
     pub(crate) lines: u32,
+}
+
+/// `puerto audit erase`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditErase {
+    /// Which hub.
+    #[command(flatten)]
+    pub(crate) hub: HubArg,
+    /// Tenant to erase in; all by default
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Of the operation that this record is about
+    #[arg(long)]
+    pub(crate) seq: Option<u64>,
+    /// Of the operation with this id
+    #[arg(long, conflicts_with = "seq")]
+    pub(crate) request: Option<String>,
+    /// Of who did it
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Of what was done: an operation, or the beginning of several with * at its end
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// At which server
+    #[arg(long)]
+    pub(crate) server: Option<String>,
+    /// Not before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Do it; without this it is only said what would be erased
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// A built-in server.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use puerto_core::def::audit::TEXTS_DAYS;
 use puerto_core::def::{HubDef, RetentionDef, ServerDef, TelemetryDef, Transport};
 use puerto_core::{Code, Error, Recorder, Result, Secret, ServerName, TenantId, View};
 use puerto_mcp::hub::{Build, Hub};
@@ -98,6 +99,7 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
     let url = def.store.url.reveal().to_owned();
     let store =
         tokio::task::spawn_blocking(move || Store::open(&url, Path::new("."))).await.map_err(gone)??;
+    ready_texts(&store, def).await?;
     let catalogs = store.catalogs_load(&Scope::all()).await?;
     let cursor_key = store.secret_get_or_create("cursor").await?;
     let (recorder, records) = Recorder::new(CHANNEL);
@@ -153,9 +155,21 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
     watch.refresh().await?;
     going.spawn(watch.checks.clone().run());
     going.spawn(watch.clone().keep());
-    going.spawn(trim(store.clone(), def.store.retention.clone()));
+    going.spawn(trim(hub.clone(), store.clone(), def.store.retention.clone()));
     let tasks = Tasks::new(hub.clone(), store.clone(), feed.clone(), def.tasks.clone())?;
     Ok(Works { hub, metrics, store, seal, watch, alerts, feed, tasks, reader, keeping, sending, going })
+}
+
+/// Looks for the key of arguments and results now, where a tenant keeps them: later it could only be told that they are lost.
+async fn ready_texts(store: &Store, def: &HubDef) -> Result<()> {
+    if let Some(key) = &def.audit.texts_key {
+        store.audit_texts_key(key)?;
+    }
+    if def.tenants.values().any(|tenant| tenant.audit.texts) {
+        let store = store.clone();
+        tokio::task::spawn_blocking(move || store.audit_texts_ready()).await.map_err(gone)??;
+    }
+    Ok(())
 }
 
 async fn tick() {
@@ -165,7 +179,7 @@ async fn tick() {
 }
 
 /// Deletes what is older or more than is to be kept.
-async fn trim(store: Store, keep: RetentionDef) {
+async fn trim(hub: Arc<Hub>, store: Store, keep: RetentionDef) {
     loop {
         if let Err(error) = store.events_trim(&keep.events).await {
             tracing::warn!(%error, "could not delete old events");
@@ -175,6 +189,13 @@ async fn trim(store: Store, keep: RetentionDef) {
         }
         if let Err(error) = store.tasks_trim().await {
             tracing::warn!(%error, "could not delete old tasks");
+        }
+        let days = |(id, tenant): (&TenantId, &Arc<puerto_mcp::tenant::Tenant>)| {
+            (id.clone(), tenant.view.def.audit.texts_days)
+        };
+        let days = hub.tenants().iter().map(days).collect();
+        if let Err(error) = store.audit_texts_trim(days, TEXTS_DAYS).await {
+            tracing::warn!(%error, "could not erase old arguments and results");
         }
         tokio::time::sleep(TRIM).await;
     }

@@ -18,6 +18,7 @@ pub(crate) mod services;
 pub(crate) mod status_page;
 mod steady;
 pub(crate) mod tasks;
+pub(crate) mod texts;
 pub(crate) mod tools;
 mod usage;
 

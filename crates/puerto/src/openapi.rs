@@ -16,6 +16,7 @@ use crate::http::rest::{About, Done, Health, Logs, Records, ServerView, Servers,
 use crate::http::services::{Round, ServiceView, Services};
 use crate::http::status_page::StatusPage;
 use crate::http::tasks::{TaskDetail, TaskPage, TaskView};
+use crate::http::texts::{ErasedView, Shown as ShownTexts};
 use crate::http::tools::{Called, Tools};
 use crate::http::{AppView, AppsView, GatewayView};
 use crate::reload::Changes;
@@ -119,6 +120,7 @@ fn queries(operation: &str) -> Vec<Value> {
         "service.push" | "service.push_get" => &[("status", "string"), ("msg", "string")],
         "event.create"
         | "audit.create"
+        | "audit.erase"
         | "service.round"
         | "service.list"
         | "registration.create"
@@ -147,6 +149,7 @@ fn queries(operation: &str) -> Vec<Value> {
             ("agent", "string"),
             ("action", "string"),
             ("server", "string"),
+            ("request", "string"),
             ("segment", "string"),
             ("since", "string"),
             ("until", "string"),
@@ -233,6 +236,8 @@ fn routes(generator: &mut SchemaGenerator) -> Vec<Route> {
         get "/audit/prove/{seq}" "audit.prove" Proof, "What shows that a record is in the trail";
         get "/audit/export" "audit.export" String, "The whole trail with its checkpoints, one JSON text a line";
         post "/register" "registration.create" RegistrationView, "Tell of a model or an agent: {type, data}";
+        get "/audit/{seq}" "audit.show" ShownTexts, "A record, with what was given and answered where its tenant keeps that";
+        post "/audit/erase" "audit.erase" ErasedView, "Erase what was given and answered; the records stay";
         get "/context" "context.read" Context, "Models, agents, tasks, audit and events at a glance";
         post "/clear" "context.clear" Cleared, "Delete events, tasks and registrations: {confirm: true}";
         get "/export" "archive.export" String, "Everything that is kept, as an archive (form=context: as GET /context shows it)";

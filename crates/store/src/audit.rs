@@ -7,7 +7,9 @@ pub mod canonical;
 pub mod checkpoint;
 mod document;
 mod draft;
+mod erase;
 mod search;
+pub(crate) mod text;
 pub mod tree;
 pub mod verify;
 
@@ -25,6 +27,9 @@ use crate::store::{Scope, Store};
 use block::{Checked, Writing};
 use checkpoint::Verifier;
 pub use draft::{Draft, Phase};
+pub use erase::Erased;
+use text::Keyring;
+pub use text::Told;
 use tree::{Edge, Hash};
 use verify::{Verdict, Verification};
 
@@ -37,6 +42,8 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// At which server.
     pub server: Option<String>,
+    /// Of the operation of this id, as in logs and error bodies.
+    pub request: Option<String>,
     /// In any of these phases; all where there is none.
     pub phases: Vec<Phase>,
     /// Recorded at or after this moment, in microseconds since 1970.
@@ -179,11 +186,11 @@ fn ends(db: &mut Db) -> Result<(Option<Edge>, i64), StoreError> {
 }
 
 /// Appends records, inside the writer's transaction; answers the number of the first.
-pub(crate) fn append(db: &mut Db, drafts: &[Draft]) -> Result<i64, StoreError> {
+pub(crate) fn append(db: &mut Db, keyring: &Keyring, drafts: &[Draft]) -> Result<i64, StoreError> {
     // Another hub may have appended since.
     let edge = head(db)?;
     let first = edge.size().cast_signed() + 1;
-    let mut writing = Writing::new(db, edge);
+    let mut writing = Writing::new(db, keyring, edge);
     drafts.iter().try_for_each(|draft| writing.add(draft))?;
     let (size, roots) = writing.end()?.to_parts();
     let sql = "INSERT INTO audit_head (one, size, roots) VALUES (1, ?1, ?2)

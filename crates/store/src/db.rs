@@ -159,7 +159,11 @@ impl Db {
 
     /// Ends the transaction; what was changed is kept.
     pub(crate) fn commit(&mut self) -> Result<(), StoreError> {
-        self.batch("COMMIT")
+        self.batch("COMMIT")?;
+        if let Db::Sqlite(db) = self {
+            db.end_erasing();
+        }
+        Ok(())
     }
 
     /// Ends the transaction where one is open; what was changed is not kept.
@@ -182,6 +186,20 @@ impl Db {
                 if self.is_in_transaction() { undone.and(Err(error)) } else { Err(error) }
             }
         }
+    }
+
+    /// Deletes or changes something of which nothing shall be left in the file. Postgres keeps old rows until its vacuum takes
+    /// them, which it does by itself.
+    pub(crate) fn erasing<T>(
+        &mut self,
+        work: impl FnOnce(&mut Db) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Db::Sqlite(db) = self else { return work(self) };
+        db.begin_erasing()?;
+        let done = work(self);
+        // Not always: whatever is deleted would be written once more.
+        let reset = self.batch("PRAGMA secure_delete = OFF");
+        done.and_then(|done| reset.map(|()| done))
     }
 
     /// Whether a transaction is open. SQLite ends one by itself where the disk fails; Postgres does not.

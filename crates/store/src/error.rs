@@ -16,6 +16,14 @@ pub enum StoreError {
         /// As given.
         url: String,
     },
+    /// What texts are sealed with is missing, or another one.
+    #[error("could not use {place} as the key of what the audit trail keeps: {why}")]
+    Key {
+        /// The file, the setting or the record.
+        place: Box<str>,
+        /// The reason, and what helps.
+        why: String,
+    },
     /// The directory or the file could not be made or opened.
     #[error("could not open {place}: {why}")]
     Open {

@@ -241,6 +241,17 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     INSERT INTO audit_counts SELECT tenant, count(*) FROM audit GROUP BY tenant;
     DROP TABLE audit;
     ",
+    // Arguments and results, sealed, of tenants that keep them. Beside the trail, so that they can go.
+    "
+    CREATE TABLE audit_texts (
+        seq INTEGER PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        arguments BLOB,
+        result BLOB
+    ) STRICT;
+    CREATE INDEX audit_texts_age ON audit_texts (tenant, at);
+    ",
 ];
 
 /// A step in the dialect of Postgres. Its numbers are given by the server and not taken from the rows, as in SQLite

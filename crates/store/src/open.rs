@@ -40,6 +40,15 @@ impl Place {
         }
     }
 
+    /// Where a file that belongs to the data lies by itself; nowhere for data in memory.
+    pub(crate) fn beside(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            Place::Memory => None,
+            Place::File(file) => Some(file.with_file_name(name)),
+            Place::Postgres(_) => Some(Path::new("data").join(name)),
+        }
+    }
+
     /// Opens the writing connection, making what does not exist yet.
     pub(crate) fn writer(&self) -> Result<Db, StoreError> {
         match self {

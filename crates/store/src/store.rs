@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use puerto_core::TenantId;
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::audit::text::Keyring;
 use crate::db::{Db, Filter, Postgres};
 use crate::error::StoreError;
 use crate::events::Tally;
@@ -46,6 +47,11 @@ impl Scope {
         self.0.as_ref().map(TenantId::as_str)
     }
 
+    /// Whether what belongs to a tenant may be seen.
+    pub fn holds(&self, tenant: &str) -> bool {
+        self.name().is_none_or(|name| name == tenant)
+    }
+
     /// Adds the condition that keeps a reading to this.
     pub(crate) fn narrow<'a>(&'a self, filter: &mut Filter<'a>) {
         if let Some(tenant) = &self.0 {
@@ -62,6 +68,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     place: Place,
     queue: Arc<Queue>,
+    keyring: Arc<Keyring>,
     room: Arc<Semaphore>,
     /// Connections that read; those that nobody uses now.
     readers: Mutex<Vec<Db>>,
@@ -115,11 +122,12 @@ impl Store {
         let queue = Arc::new(Queue::default());
         let (opened, is_open) = std::sync::mpsc::channel();
         // Opened where it is used: a connection to a server belongs to its thread.
-        let (at, of) = (place.clone(), queue.clone());
+        let keyring = Arc::new(Keyring::new(place.beside("texts.key")));
+        let (at, of, with) = (place.clone(), queue.clone(), keyring.clone());
         let write = move || match at.writer() {
             Ok(db) => {
                 let _ = opened.send(Ok(()));
-                Writer { db, place: at, queue: of, failing: false }.run();
+                Writer { db, place: at, queue: of, keyring: with, failing: false }.run();
             }
             Err(error) => drop(opened.send(Err(error))),
         };
@@ -134,6 +142,7 @@ impl Store {
         Ok(Store(Arc::new(Inner {
             place,
             queue,
+            keyring,
             room,
             readers: Mutex::default(),
             reading,
@@ -177,11 +186,11 @@ impl Store {
     /// Where a file that belongs to the data lies by itself: beside the database; for one on a server in `data`, and
     /// nowhere for one in memory.
     pub fn beside(&self, name: &str) -> Option<PathBuf> {
-        match &self.0.place {
-            Place::Memory => None,
-            Place::File(file) => Some(file.with_file_name(name)),
-            Place::Postgres(_) => Some(Path::new("data").join(name)),
-        }
+        self.0.place.beside(name)
+    }
+
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.0.keyring
     }
 
     /// Whether the last commit failed, so that what comes now may not be kept either.

@@ -38,6 +38,7 @@ fn record(tenant: &str, server: &str, object: &str) -> Record {
         salt: Some([7; 16]),
         arguments: Some(Digest { sha256: [1; 32], is_whole: true, bytes: 2 }),
         result: None,
+        texts: None,
         traced: None,
     }
 }
@@ -519,3 +520,4 @@ mod events;
 mod outbox;
 mod services;
 mod tasks;
+mod texts;

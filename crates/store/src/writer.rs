@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::audit;
+use crate::audit::text::Keyring;
 use crate::db::Db;
 use crate::error::StoreError;
 use crate::open::Place;
@@ -18,6 +19,8 @@ pub(crate) struct Writer {
     /// Where to connect to again when the connection is lost.
     pub(crate) place: Place,
     pub(crate) queue: Arc<Queue>,
+    /// What texts of audit records are sealed with.
+    pub(crate) keyring: Arc<Keyring>,
     /// Whether the last group failed, so that a full disk is logged once and not at every commit.
     pub(crate) failing: bool,
 }
@@ -87,7 +90,7 @@ impl Writer {
         }
         let mut first = Ok(0);
         if done.is_ok() && !records.is_empty() {
-            first = audit::append(&mut self.db, &records);
+            first = audit::append(&mut self.db, &self.keyring, &records);
             done = first.as_ref().map(drop).map_err(Clone::clone);
         }
         for (before, answer) in waiting {

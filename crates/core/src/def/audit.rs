@@ -4,15 +4,29 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Audited;
+use crate::secret::Secret;
+
+/// Days for which arguments and results are kept, where a tenant keeps them and says nothing else.
+pub const TEXTS_DAYS: u32 = 30;
 
 /// What of a tenant's operations is recorded so that it can be checked.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditDef {
     /// What happens where a record cannot be kept.
     pub mode: AuditMode,
     /// Also record what only looks at something: lists, states, logs.
     pub readings: bool,
+    /// Also keep arguments and results themselves, encrypted; without it only their digests.
+    pub texts: bool,
+    /// Days after which they are erased; 0 keeps them until somebody erases them.
+    pub texts_days: u32,
+}
+
+impl Default for AuditDef {
+    fn default() -> Self {
+        Self { mode: AuditMode::default(), readings: false, texts: false, texts_days: TEXTS_DAYS }
+    }
 }
 
 /// What happens where a record cannot be kept.
@@ -50,10 +64,13 @@ pub struct TrailDef {
     pub every_records: u64,
     /// Seconds after which one is made, where there is something new.
     pub every_seconds: u64,
+    /// What arguments and results are encrypted with, where a tenant keeps them: at least 32 characters, the same for every
+    /// hub on one database. Where left out it is made, in `texts.key` beside the database.
+    pub texts_key: Option<Secret>,
 }
 
 impl Default for TrailDef {
     fn default() -> Self {
-        Self { checkpoints: None, every_records: 10_000, every_seconds: 10 }
+        Self { checkpoints: None, every_records: 10_000, every_seconds: 10, texts_key: None }
     }
 }

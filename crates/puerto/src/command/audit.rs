@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::ask::{columns, print, text, when};
 use super::client::Client;
 use super::failed;
-use crate::cli::{Audit, AuditList, HubArg};
+use crate::cli::{Audit, AuditErase, AuditList, HubArg};
 use crate::out;
 
 /// Runs the command.
@@ -32,6 +32,10 @@ pub(crate) async fn run(command: &Audit) -> ExitCode {
             }
             Err(error) => failed(&error),
         },
+        Audit::Show { seq, hub } => {
+            print(hub, Client::new(&hub.url).get(&format!("/audit/{seq}")).await, shown_texts)
+        }
+        Audit::Erase(args) => erase(args).await,
         Audit::Export { ocsf, hub } => {
             let path = if *ocsf { "/audit/export?form=ocsf" } else { "/audit/export" };
             match Client::new(&hub.url).copy(path, out::bytes).await {
@@ -48,6 +52,7 @@ async fn list(args: &AuditList) -> ExitCode {
         ("agent", &args.agent),
         ("action", &args.action),
         ("server", &args.server),
+        ("request", &args.request),
         ("segment", &args.segment),
         ("since", &args.since),
     ];
@@ -79,6 +84,47 @@ async fn list(args: &AuditList) -> ExitCode {
         let head =
             ["SEQ", "TIME", "TENANT", "ACTOR", "ACTION", "SERVER", "OBJECT", "PHASE", "DECISION", "OUTCOME"];
         columns(&head, &rows.collect::<Vec<_>>())
+    })
+}
+
+/// A record and its texts, for people.
+fn shown_texts(found: &Value) -> String {
+    let mut lines = vec![out::harmless(&found["record"].to_string())];
+    for name in ["arguments", "result"] {
+        let note = match &found[name]["is_recorded"] {
+            Value::Bool(true) => "",
+            Value::Bool(false) => " (NOT the text that the record stands for)",
+            _ => continue,
+        };
+        lines.push(format!("{name}{note}: {}", out::harmless(&text(&found[name]["text"]))));
+    }
+    if lines.len() == 1 {
+        lines.push("nothing is kept of what was given and answered (audit.texts)".to_owned());
+    }
+    lines.join("\n")
+}
+
+async fn erase(args: &AuditErase) -> ExitCode {
+    let mut path = "/audit/erase".to_owned();
+    if let Some(tenant) = &args.tenant {
+        path += &format!("?tenant={}", utf8_percent_encode(tenant, NON_ALPHANUMERIC));
+    }
+    let given = [
+        ("request", &args.request),
+        ("agent", &args.agent),
+        ("action", &args.action),
+        ("server", &args.server),
+        ("since", &args.since),
+        ("until", &args.until),
+    ];
+    let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into())));
+    let mut body: serde_json::Map<String, Value> = given.collect();
+    body.extend(args.seq.map(|seq| ("seq".to_owned(), seq.into())));
+    body.extend(args.yes.then(|| ("confirm".to_owned(), true.into())));
+    let answer = Client::new(&args.hub.url).post(&path, Value::Object(body).to_string()).await;
+    print(&args.hub, answer, |value| {
+        let (records, texts) = (text(&value["erased"]["records"]), text(&value["erased"]["texts"]));
+        format!("erased the salts of {records} records and the texts of {texts}; the records stay")
     })
 }
 

@@ -27,7 +27,7 @@ use super::apps::{self, Apps};
 use super::events::{self, Bounds};
 use super::problem::Refused;
 use super::status_page::{self, StatusPages};
-use super::{alerts, archive, audit, context, metrics, services, tasks, tools, usage};
+use super::{alerts, archive, audit, context, metrics, services, tasks, texts, tools, usage};
 use crate::alerts::Alerts;
 use crate::audit::Seal;
 use crate::feed::Feed;
@@ -118,6 +118,8 @@ pub(crate) fn router(api: Api, body_max: usize) -> Router {
         .route("/audit/verify", get(audit::verify))
         .route("/audit/prove/{seq}", get(audit::prove))
         .route("/audit/export", get(audit::export))
+        .route("/audit/erase", post(texts::erase))
+        .route("/audit/{seq}", get(texts::show))
         .route("/register", post(context::register))
         .route("/context", get(context::read))
         .route("/clear", post(context::clear))

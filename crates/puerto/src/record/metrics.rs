@@ -126,6 +126,7 @@ struct States {
     uptime: Gauge<f64, AtomicU64>,
     tests: Gauge,
     ingested: Counter,
+    texts_lost: Counter,
     depth: Gauge,
     unsealed: Gauge<f64, AtomicU64>,
     firing: Family<SeverityLabels, Gauge>,
@@ -253,6 +254,7 @@ impl States {
         register(to, &list::SERVER_RESTARTS, self.restarts.clone());
         register(to, &list::SESSIONS_OPEN, self.sessions.clone());
         register(to, &list::RECORDS_LOST, self.lost.clone());
+        register(to, &list::TEXTS_LOST, self.texts_lost.clone());
         register(to, &list::HEALTHY_SERVICES, self.healthy.clone());
         register(to, &list::TOTAL_SERVICES, self.total.clone());
         register(to, &list::EVENTS_COUNT, self.events.clone());
@@ -280,6 +282,7 @@ impl States {
         }
         self.sessions.set(i64::try_from(hub.sessions.count()).unwrap_or(i64::MAX));
         self.lost.set(i64::try_from(hub.records_lost() + store.lost()).unwrap_or(i64::MAX));
+        self.texts_lost.inner().store(hub.texts_lost(), Ordering::Relaxed);
         self.healthy.set(readings.services.healthy.into());
         self.total.set(readings.services.total.into());
         self.uptime.set(readings.services.uptime_percent);

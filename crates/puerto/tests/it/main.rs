@@ -31,6 +31,7 @@ mod supervision;
 mod tasks;
 mod telemetry;
 mod tenants;
+mod texts;
 mod tidy;
 mod transports;
 mod wire;

@@ -81,7 +81,7 @@ fn every_route_in_it_answers() {
                 "/api/services/{tenant}/{service}" => kept,
                 "/register" => r#"{"type":"agent","data":{"name":"bot"}}"#,
                 "/tasks" => list.as_str(),
-                "/clear" => r#"{"confirm":true}"#,
+                "/clear" | "/audit/erase" => r#"{"confirm":true}"#,
                 "/import" => r#"{"models":[]}"#,
                 "/audit" => r#"{"action":"deploy","agent":"bot"}"#,
                 "/alerts/{id}/ack" => r#"{"reason":"mine"}"#,

@@ -15,8 +15,9 @@ const FILE_LINES: (usize, usize) = (500, 1000);
 const FUNCTION_LINES: (usize, usize) = (70, 120);
 /// Files and functions (`file::function`) beyond the limit, each with its reason.
 const LONG: [(&str, &str); 0] = [];
-/// Lines of `core`, so that it does not become the place for everything. Half of them define what stands in the configuration.
-const CORE_LINES_MAX: usize = 4500;
+/// Lines of `core`, so that it does not become the place for everything. The definitions of what stands in the configuration
+/// are not counted: they grow with what there is to configure.
+const CORE_LINES_MAX: usize = 2500;
 
 /// Every file of the checkout that somebody wrote, by its path from the root.
 fn files() -> BTreeMap<String, PathBuf> {
@@ -158,14 +159,18 @@ fn files_and_functions_fit_a_screen_or_say_why() {
     let mut core = 0;
     for (name, text) in sources() {
         let lines = text.lines().count();
-        core += if name.starts_with("crates/core/src/") { lines } else { 0 };
+        let is_core = name.starts_with("crates/core/src/") && !name.starts_with("crates/core/src/def");
+        core += if is_core { lines } else { 0 };
         judge(name.clone(), lines, FILE_LINES);
         for (function, lines) in functions(&text) {
             judge(format!("{name}::{function}"), lines, FUNCTION_LINES);
         }
     }
-    println!("{core:>5} lines  crates/core");
-    assert!(core <= CORE_LINES_MAX, "crates/core has {core} lines, the limit is {CORE_LINES_MAX}");
+    println!("{core:>5} lines  crates/core beside its definitions");
+    assert!(
+        core <= CORE_LINES_MAX,
+        "crates/core has {core} lines beside its definitions, the limit is {CORE_LINES_MAX}"
+    );
     assert!(failures.is_empty(), "{failures:#?}");
 }
 

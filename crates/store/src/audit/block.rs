@@ -5,6 +5,7 @@ use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 use super::draft::Draft;
+use super::text::Keyring;
 use super::tree::{self, Edge, Hash};
 use super::verify;
 use crate::db::{Db, Params};
@@ -16,6 +17,8 @@ const RECORDS_MAX: usize = 256;
 const BYTES_FULL: usize = 256 * 1024;
 /// Blocks of one question: first so many, for they may be large, then twice as many each time, up to the greater number.
 const BLOCKS_READ: (i64, i64) = (4, 128);
+/// Bytes of a salt.
+const SALT: usize = 16;
 /// Blocks that are checked at once, by one thread: 10 MB at most where records are usual.
 const SHARE: usize = 64;
 
@@ -156,6 +159,38 @@ pub(crate) fn leaves(db: &mut Db, from: i64, to: i64) -> Result<Vec<(i64, Hash)>
     Ok(found)
 }
 
+/// Where the salt of a record lies in its block's.
+fn salt_at(first: i64, seq: i64) -> Option<std::ops::Range<usize>> {
+    let at = usize::try_from(seq.checked_sub(first)?).ok()?.checked_mul(SALT)?;
+    Some(at..at.checked_add(SALT)?)
+}
+
+/// What made the digests of a record; nothing where it has none, or where it was erased.
+pub(super) fn salt(db: &mut Db, seq: i64) -> Result<Option<[u8; SALT]>, StoreError> {
+    let first = holding(db, seq)?;
+    let sql = "SELECT salts FROM audit_blocks WHERE first = ?1";
+    let salts: Vec<u8> = db.first(sql, &[&first], |row| row.get(0))?.unwrap_or_default();
+    let salt = salt_at(first, seq).and_then(|at| salts.get(at)?.try_into().ok());
+    Ok(salt.filter(|salt| *salt != [0; SALT]))
+}
+
+/// Erases what made the digests of records of one block; answers of how many there was something.
+pub(super) fn erase_salts(db: &mut Db, first: i64, seqs: &[i64]) -> Result<u64, StoreError> {
+    let sql = "SELECT salts FROM audit_blocks WHERE first = ?1";
+    let mut salts: Vec<u8> = db.first(sql, &[&first], |row| row.get(0))?.unwrap_or_default();
+    let mut erased = 0;
+    for at in seqs.iter().filter_map(|&seq| salt_at(first, seq)) {
+        if let Some(salt) = salts.get_mut(at).filter(|salt| **salt != [0; SALT]) {
+            salt.fill(0);
+            erased += 1;
+        }
+    }
+    if erased > 0 {
+        db.execute("UPDATE audit_blocks SET salts = ?2 WHERE first = ?1", &[&first, &salts])?;
+    }
+    Ok(erased)
+}
+
 /// What a verification has to know of a record.
 pub(super) struct Checked {
     /// The number that it is kept under.
@@ -197,6 +232,7 @@ pub(super) fn next_share(db: &mut Db, from: i64, last: i64) -> Result<Option<i64
 /// A block that is being written.
 pub(super) struct Writing<'a> {
     db: &'a mut Db,
+    keyring: &'a Keyring,
     edge: Edge,
     block: Block,
     /// What made the digests of equal texts differ, 16 bytes for each record; nothing where none has any.
@@ -207,9 +243,9 @@ pub(super) struct Writing<'a> {
 
 impl<'a> Writing<'a> {
     /// Goes on at the end of the tree.
-    pub(super) fn new(db: &'a mut Db, edge: Edge) -> Self {
+    pub(super) fn new(db: &'a mut Db, keyring: &'a Keyring, edge: Edge) -> Self {
         let block = Block { first: edge.size().cast_signed() + 1, ..Block::default() };
-        Self { db, edge, block, salts: Vec::new(), oldest: i64::MAX, newest: i64::MIN }
+        Self { db, keyring, edge, block, salts: Vec::new(), oldest: i64::MAX, newest: i64::MIN }
     }
 
     /// Adds the next record.
@@ -228,11 +264,23 @@ impl<'a> Writing<'a> {
         self.edge.push(leaf);
         self.block.leaves.extend_from_slice(&leaf);
         if let Some(salt) = draft.salt() {
-            self.salts.resize(self.block.leaves.len() / 2 - 16, 0);
+            self.salts.resize(self.block.leaves.len() / 2 - SALT, 0);
             self.salts.extend_from_slice(salt);
         }
         (self.oldest, self.newest) = (self.oldest.min(draft.at_us()), self.newest.max(draft.at_us()));
-        Ok(())
+        self.keep_texts(draft)
+    }
+
+    /// Keeps the texts of the record that was added last. One without its texts is better than none.
+    fn keep_texts(&mut self, draft: &Draft) -> Result<(), StoreError> {
+        let Some((texts, salt)) = draft.texts().zip(draft.salt()) else { return Ok(()) };
+        match self.keyring.seal(texts, salt, draft.tenant()) {
+            Ok(sealed) => sealed.keep(self.db, self.edge.size().cast_signed(), draft.tenant(), draft.at_us()),
+            Err(error) => {
+                self.keyring.note_lost(texts, &error);
+                Ok(())
+            }
+        }
     }
 
     /// Keeps what was added and is not kept yet; what comes next begins a block.

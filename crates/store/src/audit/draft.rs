@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use puerto_core::{Digest, Origin, Outcome, Record, TenantId};
+use puerto_core::{Digest, Origin, Outcome, Record, TenantId, Texts};
 use serde_json::{Map, Value};
 
 use super::canonical::{Inexact, canonical};
@@ -113,6 +113,14 @@ impl Draft {
     pub(crate) fn salt(&self) -> Option<&[u8; 16]> {
         match &self.0 {
             Told::Seen(record, _) => record.salt.as_ref(),
+            Told::Reported(_) => None,
+        }
+    }
+
+    /// What its operation was given and what it gave, where they are to be kept.
+    pub(crate) fn texts(&self) -> Option<&Texts> {
+        match &self.0 {
+            Told::Seen(record, _) => record.texts.as_deref(),
             Told::Reported(_) => None,
         }
     }

@@ -34,6 +34,8 @@ struct Told<'a> {
     action: Cow<'a, str>,
     #[serde(borrow)]
     server: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    request: Option<Cow<'a, str>>,
 }
 
 /// What a record must be like.
@@ -52,6 +54,7 @@ impl<'a> Wanted<'a> {
             ("tenant", scope),
             ("actor", which.actor.as_deref()),
             ("server", which.server.as_deref()),
+            ("request", which.request.as_deref()),
             ("action", action.filter(|_| stem.is_none())),
         ];
         let mut words: Vec<_> =
@@ -82,7 +85,7 @@ impl<'a> Wanted<'a> {
             return false;
         }
         let Ok(told) = serde_json::from_str::<Told<'_>>(text) else { return false };
-        let AuditFilter { actor, action, server, phases, since_us, until_us, .. } = self.which;
+        let AuditFilter { actor, action, server, request, phases, since_us, until_us, .. } = self.which;
         let is_action = |action: &String| match action.strip_suffix('*') {
             Some(stem) => told.action.starts_with(stem),
             None => told.action == action.as_str(),
@@ -90,6 +93,7 @@ impl<'a> Wanted<'a> {
         self.scope.is_none_or(|tenant| told.tenant == tenant)
             && actor.as_ref().is_none_or(|actor| told.actor == actor.as_str())
             && server.as_ref().is_none_or(|server| told.server.as_deref() == Some(server))
+            && request.as_ref().is_none_or(|request| told.request.as_deref() == Some(request))
             && action.as_ref().is_none_or(is_action)
             && (phases.is_empty() || phases.iter().any(|phase| phase.name() == told.phase))
             && since_us.is_none_or(|since| told.at_us >= since)
@@ -154,6 +158,7 @@ fn of_segment(
     which: &AuditFilter,
     segment: &str,
 ) -> Result<Vec<AuditRow>, StoreError> {
+    let request = which.request.as_ref().map(|request| format!("%{}%", member("request", request)));
     let mut filter = Filter::default();
     scope.narrow(&mut filter);
     for (condition, value) in [("actor = ?", &which.actor), ("server = ?", &which.server)] {
@@ -179,6 +184,9 @@ fn of_segment(
         if let Some(value) = value {
             filter.and(condition, value);
         }
+    }
+    if let Some(request) = &request {
+        filter.and("document LIKE ?", request);
     }
     filter.and("segment = (SELECT id FROM audit_segments WHERE name = ?)", segment);
     filter.word("document IS NOT NULL");

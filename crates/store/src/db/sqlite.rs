@@ -15,6 +15,9 @@ use crate::migrations::MIGRATIONS;
 /// `puerto stdio`). Its commits take milliseconds, so this much means that something hangs.
 const BUSY_MS: u64 = 5_000;
 
+/// How long those who read are waited for where the log is to be emptied. They take milliseconds.
+const LOG_WAIT: Duration = Duration::from_millis(100);
+
 /// Marks a file as ours (`PUER`), so that another program's database is never taken for one.
 const APPLICATION_ID: i64 = 0x5055_4552;
 
@@ -31,6 +34,8 @@ pub(crate) struct Sqlite {
     path: PathBuf,
     /// Whether a commit waits for the disk.
     durable: bool,
+    /// Whether what was erased may stand in the log still.
+    is_erasing: bool,
 }
 
 impl Sqlite {
@@ -59,7 +64,7 @@ impl Sqlite {
         db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).map_err(sql)?;
         db.pragma_update(None, "synchronous", "normal").map_err(sql)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        Ok(Self { db, path: shown.into(), durable: false })
+        Ok(Self { db, path: shown.into(), durable: false, is_erasing: false })
     }
 
     /// Opens a file that exists, for reading only.
@@ -69,7 +74,7 @@ impl Sqlite {
         let db = Connection::open_with_flags(path, flags).map_err(sql)?;
         db.busy_timeout(Duration::from_millis(BUSY_MS)).map_err(sql)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        Ok(Self { db, path: path.into(), durable: false })
+        Ok(Self { db, path: path.into(), durable: false, is_erasing: false })
     }
 
     pub(crate) fn execute(&mut self, sql: &str, params: Params<'_>) -> Result<u64, StoreError> {
@@ -148,6 +153,24 @@ impl Sqlite {
         }
         // Immediate: waits for another process here, where nothing is half done.
         self.batch("BEGIN IMMEDIATE")
+    }
+
+    /// From now on what is deleted is overwritten.
+    pub(crate) fn begin_erasing(&mut self) -> Result<(), StoreError> {
+        self.is_erasing = true;
+        self.batch("PRAGMA secure_delete = ON")
+    }
+
+    /// Empties the log after a commit that erased something: it holds what the file held before. Where somebody reads at this
+    /// moment, the next commit tries again.
+    pub(crate) fn end_erasing(&mut self) {
+        if !self.is_erasing {
+            return;
+        }
+        let _ = self.db.busy_timeout(LOG_WAIT);
+        let is_busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let _ = self.db.busy_timeout(Duration::from_millis(BUSY_MS));
+        self.is_erasing = is_busy.ok() != Some(0);
     }
 
     pub(crate) fn is_in_transaction(&self) -> bool {

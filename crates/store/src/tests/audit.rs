@@ -361,7 +361,7 @@ async fn a_trail_of_single_rows_is_taken_over() {
     let old = dir.path().join("data/puerto.db");
     std::fs::create_dir(old.parent().unwrap()).unwrap();
     let db = Connection::open(&old).unwrap();
-    let before = MIGRATIONS.len() - 1;
+    let before = MIGRATIONS.iter().position(|step| step.contains("CREATE TABLE audit_blocks")).unwrap();
     MIGRATIONS[..before].iter().for_each(|step| db.execute_batch(step).unwrap());
     db.pragma_update(None, "application_id", 0x5055_4552).unwrap();
     db.pragma_update(None, "user_version", before as i64).unwrap();

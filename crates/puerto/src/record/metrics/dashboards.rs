@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::list::{
     ALERTS_FIRING, AUDITS_COUNT, CHECKPOINT_AGE, EVENTS_COUNT, EVENTS_INGESTED, HEALTHY_SERVICES, Metric,
     NOTIFICATIONS, OPERATION_DURATION, PAYLOAD_BYTES, QUEUE_DEPTH, RECORDS_LOST, SERVER_FAILING,
-    SERVER_RESTARTS, SERVER_UP, SESSIONS_OPEN, SPANS_LOST, SPANS_SENT, TESTS_STATUS, TOTAL_SERVICES,
-    UPTIME_PERCENT,
+    SERVER_RESTARTS, SERVER_UP, SESSIONS_OPEN, SPANS_LOST, SPANS_SENT, TESTS_STATUS, TEXTS_LOST,
+    TOTAL_SERVICES, UPTIME_PERCENT,
 };
 
 /// How a panel shows its numbers.
@@ -140,7 +140,13 @@ fn overview() -> Dashboard {
                 6,
                 vec![(QUEUE_DEPTH.name.into(), "waiting")],
             ),
-            panel("Records lost", Shape::Lines, "none", 6, vec![(RECORDS_LOST.name.into(), "lost")]),
+            panel(
+                "Not kept",
+                Shape::Lines,
+                "none",
+                6,
+                vec![(RECORDS_LOST.name.into(), "records"), (TEXTS_LOST.name.into(), "texts")],
+            ),
             panel("Age of the audit's seal", Shape::Lines, "s", 6, vec![(CHECKPOINT_AGE.name.into(), "age")]),
             panel("Alerts", Shape::Lines, "none", 12, vec![(ALERTS_FIRING.name.into(), "{{severity}}")]),
             panel(

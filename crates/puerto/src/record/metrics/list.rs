@@ -87,6 +87,10 @@ pub(crate) const SERVER_RESTARTS: Metric =
 pub(crate) const SESSIONS_OPEN: Metric =
     Metric::gauge("puerto_sessions_open", "Legacy sessions with clients");
 pub(crate) const RECORDS_LOST: Metric = Metric::gauge("puerto_records_lost", "Records that were not kept");
+pub(crate) const TEXTS_LOST: Metric = Metric::counter(
+    "puerto_texts_lost_total",
+    "Arguments and results that a tenant keeps and that were not kept: over 1 MiB, too many at once, or without a key",
+);
 pub(crate) const HEALTHY_SERVICES: Metric = Metric::gauge("mcp_healthy_services", "Services that are well");
 pub(crate) const TOTAL_SERVICES: Metric =
     Metric::gauge("mcp_total_services", "Services in all: servers of this hub that are enabled");
@@ -129,6 +133,7 @@ pub(crate) const ALL: &[Metric] = &[
     SERVER_RESTARTS,
     SESSIONS_OPEN,
     RECORDS_LOST,
+    TEXTS_LOST,
     HEALTHY_SERVICES,
     TOTAL_SERVICES,
     EVENTS_COUNT,
