@@ -124,7 +124,7 @@ async fn erase(args: &AuditErase) -> ExitCode {
     let answer = Client::new(&args.hub.url).post(&path, Value::Object(body).to_string()).await;
     print(&args.hub, answer, |value| {
         let (records, texts) = (text(&value["erased"]["records"]), text(&value["erased"]["texts"]));
-        format!("erased the salts of {records} records and the texts of {texts}; the records stay")
+        format!("erased the salts of {records} and the texts of {texts}; the records themselves stay")
     })
 }
 

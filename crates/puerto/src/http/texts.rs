@@ -165,7 +165,7 @@ pub(super) async fn erase(
         let which = which(&api, &scope, &wanted).await?;
         if !wanted.confirm {
             let text = format!(
-                "confirm: send \"confirm\": true to erase what was given and answered, with the salts of the \
+                "confirm: send \"confirm\": true (--yes) to erase what was given and answered, with the salts of the \
                  digests, of {shown}; the records stay. Nothing was erased"
             );
             return Err(Error::caller(Code::BadRequest, text));
