@@ -1,10 +1,10 @@
 //! The way of records from operations to their reader: bounded, and nobody on the data path ever waits for it. Every
-//! thread has a part of its own, so that a record costs its thread a lock that nobody else holds; the reader empties all
-//! parts at once.
+//! thread has a part of its own, so that a record costs its thread a lock and a count that nobody else touches; the reader
+//! empties all parts at once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 
 use crate::record::Record;
 use crate::text::TextRoom;
@@ -15,6 +15,9 @@ const PARTS_MAX: usize = 8;
 const PART_ROOM: usize = 1_024;
 /// Room that is kept after a burst, in records: less than a megabyte for each part.
 const SPARE_MAX: usize = 2_048;
+
+/// How often the reader looks whether the last operation has ended, once no new ones come.
+const LAST_LOOK: Duration = Duration::from_millis(5);
 
 /// What the reader of records gets.
 #[derive(Debug, Clone)]
@@ -39,30 +42,71 @@ impl Entry {
     }
 }
 
-/// The sending end.
-#[derive(Debug, Clone)]
+/// The sending end. A clone is one for the thread that makes it.
+#[derive(Debug)]
 pub struct Recorder {
-    sending: Arc<Sending>,
+    own: Arc<Part>,
     makes_spans: bool,
+    _first: Option<First>,
 }
 
-/// Tells the reader when the last sender is gone.
-#[derive(Debug)]
-struct Sending(Arc<Shared>);
+impl Clone for Recorder {
+    fn clone(&self) -> Self {
+        Self { own: self.own.of_this_thread(), makes_spans: self.makes_spans, _first: None }
+    }
+}
 
-impl Drop for Sending {
+/// Tells the reader when the first sender is gone, after which nobody makes new ones but from those that are there.
+#[derive(Debug)]
+struct First(Arc<Shared>);
+
+impl Drop for First {
     fn drop(&mut self) {
-        self.0.is_closed.store(true, Ordering::SeqCst);
+        self.0.is_closing.store(true, Ordering::SeqCst);
         self.0.wake();
+    }
+}
+
+/// What threads that share a part have in common, apart from what others have: a line of a cache that two of them count in
+/// costs each of them more than the lock.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Part {
+    queue: Mutex<Queue>,
+    shared: Arc<Shared>,
+}
+
+impl Part {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it holds the lock, and a queue is whole after every statement.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The part of this thread; this one where the reader has gone and the other with it.
+    fn of_this_thread(self: &Arc<Self>) -> Arc<Self> {
+        let all = self.shared.parts();
+        let own = all.get(own_part() % all.len().max(1)).and_then(Weak::upgrade);
+        own.unwrap_or_else(|| self.clone())
+    }
+
+    /// Reserves a place, where there is one.
+    fn reserve(self: &Arc<Self>) -> Option<Slot> {
+        let mut queue = self.lock();
+        if queue.ended.len() + queue.reserved >= self.shared.room {
+            return None;
+        }
+        queue.reserved += 1;
+        Some(Slot { part: self.clone(), open: None })
     }
 }
 
 #[derive(Debug)]
 struct Shared {
-    parts: Box<[Mutex<Part>]>,
+    parts: OnceLock<Box<[Weak<Part>]>>,
     /// Of one part.
     room: usize,
-    is_closed: AtomicBool,
+    /// Whether no new senders come.
+    is_closing: AtomicBool,
     /// Whether the reader waits to be woken.
     is_asleep: AtomicBool,
     asleep: Mutex<()>,
@@ -72,7 +116,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Part {
+struct Queue {
     ended: Vec<Entry>,
     /// Places that operations under way have reserved.
     reserved: usize,
@@ -91,7 +135,7 @@ struct Open {
     is_told: bool,
 }
 
-impl Part {
+impl Queue {
     /// Takes in that an operation goes on; answers its place.
     fn add(&mut self, record: Record) -> usize {
         let place = self.free.pop().unwrap_or(self.open.len());
@@ -101,6 +145,10 @@ impl Part {
         self.open[place] = Some(Open { record, is_told: false });
         self.fresh.push(place);
         place
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.fresh.is_empty()
     }
 
     fn close(&mut self, place: usize) -> Option<Open> {
@@ -143,9 +191,8 @@ impl Keeping {
 }
 
 impl Shared {
-    fn part(&self, at: usize) -> MutexGuard<'_, Part> {
-        // Nothing panics while it holds the lock, and a part is whole after every statement.
-        self.parts[at].lock().unwrap_or_else(PoisonError::into_inner)
+    fn parts(&self) -> &[Weak<Part>] {
+        self.parts.get().map_or(&[], |parts| &**parts)
     }
 
     /// Wakes the reader where it sleeps.
@@ -161,8 +208,7 @@ impl Shared {
 /// A reserved place: ending an operation that holds one cannot fail.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    sending: Arc<Sending>,
-    part: usize,
+    part: Arc<Part>,
     /// Where its record is since it was allowed.
     open: Option<usize>,
 }
@@ -170,30 +216,28 @@ pub(crate) struct Slot {
 impl Slot {
     /// Takes in the record of an operation that was allowed and goes on.
     pub(crate) fn begun(&mut self, record: Record) {
-        let shared = &self.sending.0;
-        self.open = Some(shared.part(self.part).add(record));
-        shared.wake();
+        self.open = Some(self.part.lock().add(record));
+        self.part.shared.wake();
     }
 
     /// Does something with the record that was taken in.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Record) -> T) -> Option<T> {
-        let mut part = self.sending.0.part(self.part);
-        let open = part.open.get_mut(self.open?)?.as_mut()?;
+        let mut queue = self.part.lock();
+        let open = queue.open.get_mut(self.open?)?.as_mut()?;
         Some(work(&mut open.record))
     }
 
     /// Hands over the record of an operation that is over: the one given, or the one that was taken in.
     pub(crate) fn end(self, given: Option<Record>, finish: impl FnOnce(&mut Record)) {
-        let shared = &self.sending.0;
-        let mut part = shared.part(self.part);
-        part.reserved -= 1;
+        let mut queue = self.part.lock();
+        queue.reserved -= 1;
         let given = given.map(|record| Open { record, is_told: false });
-        if let Some(Open { mut record, is_told }) = given.or_else(|| part.close(self.open?)) {
+        if let Some(Open { mut record, is_told }) = given.or_else(|| queue.close(self.open?)) {
             finish(&mut record);
-            part.ended.push(Entry::Ended { record, was_begun: is_told });
+            queue.ended.push(Entry::Ended { record, was_begun: is_told });
         }
-        drop(part);
-        shared.wake();
+        drop(queue);
+        self.part.shared.wake();
     }
 }
 
@@ -209,19 +253,23 @@ fn own_part() -> usize {
 impl Recorder {
     /// A recorder and the reading end, with room for this many operations that have ended or are under way.
     pub fn new(room: usize) -> (Self, Records) {
-        let parts = (room / PART_ROOM).clamp(1, PARTS_MAX);
+        let count = (room / PART_ROOM).clamp(1, PARTS_MAX);
         let shared = Arc::new(Shared {
-            parts: (0..parts).map(|_| Mutex::default()).collect(),
-            room: room / parts,
-            is_closed: AtomicBool::new(false),
+            parts: OnceLock::new(),
+            room: room / count,
+            is_closing: AtomicBool::new(false),
             is_asleep: AtomicBool::new(false),
             asleep: Mutex::new(()),
             woken: Condvar::new(),
             keeping: Keeping::default(),
             texts: TextRoom::default(),
         });
-        let records = Records { spare: Vec::new(), shared: shared.clone() };
-        (Self { sending: Arc::new(Sending(shared)), makes_spans: false }, records)
+        let part = |_| Arc::new(Part { queue: Mutex::default(), shared: shared.clone() });
+        let parts: Box<[Arc<Part>]> = (0..count).map(part).collect();
+        shared.parts.get_or_init(|| parts.iter().map(Arc::downgrade).collect());
+        let recorder =
+            Self { own: parts[0].clone(), makes_spans: false, _first: Some(First(shared.clone())) };
+        (recorder, Records { parts, shared, spare: Vec::new() })
     }
 
     /// The same, where spans are made of what it records or not.
@@ -237,44 +285,40 @@ impl Recorder {
 
     /// Reserves a place before the work begins, or counts the record as lost.
     pub(crate) fn reserve(&self) -> Option<Slot> {
-        let shared = &self.sending.0;
-        let own = own_part();
         // Where the own part is full another one may have room.
-        for at in (0..shared.parts.len()).map(|other| (own + other) % shared.parts.len()) {
-            let mut part = shared.part(at);
-            if part.ended.len() + part.reserved < shared.room {
-                part.reserved += 1;
-                return Some(Slot { sending: self.sending.clone(), part: at, open: None });
-            }
+        let others = || self.own.shared.parts().iter().filter_map(Weak::upgrade);
+        let slot = self.own.reserve().or_else(|| others().find_map(|part| part.reserve()));
+        if slot.is_none() {
+            self.own.shared.keeping.0.lost.fetch_add(1, Ordering::Relaxed);
         }
-        shared.keeping.0.lost.fetch_add(1, Ordering::Relaxed);
-        None
+        slot
     }
 
     /// Where arguments and results wait to be kept.
     pub fn texts(&self) -> &TextRoom {
-        &self.sending.0.texts
+        &self.own.shared.texts
     }
 
     /// Where the reader of records notes how it goes.
     pub fn keeping(&self) -> Keeping {
-        self.sending.0.keeping.clone()
+        self.own.shared.keeping.clone()
     }
 
     /// Whether the last records could not be kept.
     pub fn is_failing(&self) -> bool {
-        self.sending.0.keeping.0.is_failing.load(Ordering::Relaxed)
+        self.own.shared.keeping.0.is_failing.load(Ordering::Relaxed)
     }
 
     /// Records that found no place since the start.
     pub fn lost(&self) -> u64 {
-        self.sending.0.keeping.0.lost.load(Ordering::Relaxed)
+        self.own.shared.keeping.0.lost.load(Ordering::Relaxed)
     }
 }
 
 /// The reading end.
 #[derive(Debug)]
 pub struct Records {
+    parts: Box<[Arc<Part>]>,
     shared: Arc<Shared>,
     /// An empty list with room, to be left where a full one is taken.
     spare: Vec<Entry>,
@@ -285,12 +329,12 @@ impl Records {
     /// not told yet.
     pub fn take(&mut self, batch: &mut Vec<Entry>) {
         let before = batch.len();
-        for at in 0..self.shared.parts.len() {
-            let mut part = self.shared.part(at);
+        for part in &self.parts {
+            let mut queue = part.lock();
             // What ends from now on ends with its beginning told: both under one lock.
-            part.tell(batch);
-            std::mem::swap(&mut part.ended, &mut self.spare);
-            drop(part);
+            queue.tell(batch);
+            std::mem::swap(&mut queue.ended, &mut self.spare);
+            drop(queue);
             batch.append(&mut self.spare);
             if self.spare.capacity() > SPARE_MAX {
                 self.spare = Vec::new();
@@ -302,27 +346,37 @@ impl Records {
     /// The same, and waits where nothing came; `false` where nothing will come, since everybody who could send is gone.
     pub fn wait(&mut self, batch: &mut Vec<Entry>) -> bool {
         loop {
-            let is_closed = self.shared.is_closed.load(Ordering::SeqCst);
+            // Looked at before what they may have left is taken.
+            let is_closed = self.is_closed();
             self.take(batch);
             if !batch.is_empty() || is_closed {
                 return !batch.is_empty();
             }
-            let asleep = self.shared.asleep.lock().unwrap_or_else(PoisonError::into_inner);
-            self.shared.is_asleep.store(true, Ordering::SeqCst);
-            // Whoever sent before that did not see it, and is seen here.
-            let nothing = || self.shared.parts.iter().all(is_empty);
-            if nothing() && !self.shared.is_closed.load(Ordering::SeqCst) {
-                let sleeping = |_: &mut ()| self.shared.is_asleep.load(Ordering::SeqCst);
-                drop(self.shared.woken.wait_while(asleep, sleeping));
-            }
-            self.shared.is_asleep.store(false, Ordering::SeqCst);
+            self.sleep();
         }
     }
-}
 
-fn is_empty(part: &Mutex<Part>) -> bool {
-    let part = part.lock().unwrap_or_else(PoisonError::into_inner);
-    part.ended.is_empty() && part.fresh.is_empty()
+    /// Whether nobody is left who could send: this end alone holds the parts.
+    fn is_closed(&self) -> bool {
+        self.shared.is_closing.load(Ordering::SeqCst)
+            && self.parts.iter().all(|part| Arc::strong_count(part) == 1)
+    }
+
+    /// Sleeps until something is there. Those who leave last tell nobody, so that those who leave need not count.
+    fn sleep(&self) {
+        let asleep = self.shared.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.is_asleep.store(true, Ordering::SeqCst);
+        // Whoever sent before that did not see it, and is seen here.
+        if self.parts.iter().all(|part| part.lock().is_empty()) {
+            let sleeping = |_: &mut ()| self.shared.is_asleep.load(Ordering::SeqCst);
+            if self.shared.is_closing.load(Ordering::SeqCst) {
+                drop(self.shared.woken.wait_timeout_while(asleep, LAST_LOOK, sleeping));
+            } else {
+                drop(self.shared.woken.wait_while(asleep, sleeping));
+            }
+        }
+        self.shared.is_asleep.store(false, Ordering::SeqCst);
+    }
 }
 
 #[cfg(test)]

@@ -220,7 +220,7 @@ async fn post(hub: &Arc<Hub>, endpoint: Endpoint, headers: HeaderMap, got: Got) 
     }
     match session(hub, &endpoint, &headers) {
         Some(Ok(session)) => {
-            let (hub, endpoint) = (hub.clone(), endpoint.clone());
+            let hub = hub.clone();
             let above = traceparent(&headers).map(str::to_owned);
             let work =
                 async move { legacy::answer(&hub, &endpoint, &session, frame, above.as_deref()).await };
