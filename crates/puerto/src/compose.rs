@@ -26,11 +26,12 @@ use crate::alerts::Alerts;
 use crate::audit::Seal;
 use crate::feed::{self, Feed};
 use crate::files;
+use crate::http::readings;
 use crate::record::log::LogWriter;
-use crate::record::metrics::Metrics;
+use crate::record::metrics::{Form, Metrics};
 use crate::record::{self, CHANNEL, Readers};
 use crate::tasks::Tasks;
-use crate::telemetry::{Collector, Service, Spans};
+use crate::telemetry::{Collector, Points, Service, Spans};
 use crate::watch::Watch;
 
 /// The part of our environment that children see; a tenant's and a server's own come on top. Everything
@@ -90,6 +91,8 @@ pub(crate) struct Works {
     keeping: JoinHandle<()>,
     /// Ends when every span was sent, where any are.
     sending: Option<JoinHandle<()>>,
+    /// What sends metrics, where any are sent.
+    points: Option<Arc<Points>>,
     /// What goes on in the background until the stop.
     going: JoinSet<()>,
 }
@@ -106,13 +109,13 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
     let metrics = Metrics::new();
     let log = LogWriter::new(def.logging.level, def.logging.format);
     let connector = Connector::new();
-    let (spans, sending) = match collector(&def.telemetry)? {
-        Some(to) => {
-            let (spans, sending) = Spans::start(to, connector.clone(), metrics.spans())?;
-            (Some(spans), Some(sending))
-        }
-        None => (None, None),
-    };
+    let collector = collector(&def.telemetry, &connector)?;
+    let (spans, sending) =
+        collector.as_ref().map(|to| Spans::start(to, metrics.spans())).transpose()?.unzip();
+    let every = def.telemetry.metrics_interval.get();
+    let points =
+        collector.filter(|_| def.telemetry.metrics).map(|to| Points::new(&to, every, metrics.points()));
+    let points = points.transpose()?.map(Arc::new);
     let recorder = recorder.with_spans(spans.is_some());
     let keeping = recorder.keeping();
     let readers = Readers { metrics: metrics.clone(), log, store: store.clone(), keeping, spans };
@@ -157,7 +160,29 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
     going.spawn(watch.clone().keep());
     going.spawn(trim(hub.clone(), store.clone(), def.store.retention.clone()));
     let tasks = Tasks::new(hub.clone(), store.clone(), feed.clone(), def.tasks.clone())?;
-    Ok(Works { hub, metrics, store, seal, watch, alerts, feed, tasks, reader, keeping, sending, going })
+    if let Some(points) = points.clone() {
+        let (hub, metrics, store) = (hub.clone(), metrics.clone(), store.clone());
+        let (seal, watch, alerts) = (seal.clone(), watch.clone(), alerts.clone());
+        let scrape = async move || {
+            metrics.render(&hub, &store, &readings(&store, &watch, &seal, &alerts).await, Form::Text)
+        };
+        going.spawn(async move { points.keep(scrape).await });
+    }
+    Ok(Works {
+        hub,
+        metrics,
+        store,
+        seal,
+        watch,
+        alerts,
+        feed,
+        tasks,
+        reader,
+        keeping,
+        sending,
+        points,
+        going,
+    })
 }
 
 /// Looks for the key of arguments and results now, where a tenant keeps them: later it could only be told that they are lost.
@@ -205,15 +230,28 @@ impl Works {
     /// Stops the hub and its servers, and keeps what was recorded.
     pub(crate) async fn stop(mut self) {
         self.going.shutdown().await;
+        if self.points.is_some() {
+            // Counts go on until all is recorded; what is a state can be asked for no longer then.
+            let read = readings(&self.store, &self.watch, &self.seal, &self.alerts);
+            if let Ok(read) = tokio::time::timeout(Duration::from_secs(2), read).await {
+                self.metrics.read(&self.hub, &self.store, &read);
+            }
+        }
         self.watch.flush().await;
         self.hub.stop().await;
         drop((self.hub, self.watch, self.alerts, self.feed, self.tasks));
         let _ = tokio::time::timeout(Duration::from_secs(2), self.keeping).await;
         // The reader ends when the last sender is gone; a connection that outlived the drain limit may hold one.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.reader).await;
-        if let Some(sending) = self.sending {
-            let _ = tokio::time::timeout(Duration::from_secs(2), sending).await;
-        }
+        let told = async {
+            if let Some(sending) = self.sending {
+                let _ = sending.await;
+            }
+            if let Some(points) = self.points {
+                points.send(&self.metrics.rest(Form::Text)).await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), told).await;
         // Whatever was done until now is signed for.
         let sealed = async { self.store.flush().await.is_ok() && self.seal.now().await.is_ok() };
         let _ = tokio::time::timeout(Duration::from_secs(2), sealed).await;
@@ -315,14 +353,14 @@ fn address(def: &ServerDef) -> Result<Uri, String> {
     url.parse().map_err(|e| format!("{url:?} is no URL: {e}"))
 }
 
-/// Where spans are sent, where they are.
-fn collector(def: &TelemetryDef) -> Result<Option<Collector>> {
+/// Where spans and metrics are sent, where they are.
+fn collector(def: &TelemetryDef, connector: &Connector) -> Result<Option<Collector>> {
     let Some(address) = &def.otlp else { return Ok(None) };
     let wrong = |why: String| Error::caller(Code::BadRequest, format!("telemetry: {why}"));
     let address = address.parse().map_err(|e| wrong(format!("{address:?} is no URL: {e}")))?;
     let headers = headers(&def.headers).map_err(wrong)?;
     let service = Service { name: def.service_name.clone(), instance: format!("{:016x}", fastrand::u64(..)) };
-    Ok(Some(Collector { address, headers, service }))
+    Ok(Some(Collector::new(address, headers, service, connector.clone())))
 }
 
 fn headers(given: &BTreeMap<String, Secret>) -> Result<HeaderMap, String> {

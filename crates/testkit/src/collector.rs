@@ -1,4 +1,4 @@
-//! A collector of spans, as far as OTLP over HTTP needs one: it keeps what it is sent, and refuses as told.
+//! A collector of spans and metrics, as far as OTLP over HTTP needs one: it keeps what it is sent, and refuses as told.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -60,6 +60,12 @@ impl Collector {
         let resources = requests.flat_map(|request| list(&request.body["resourceSpans"]));
         let scopes = resources.flat_map(|resource| list(&resource["scopeSpans"]));
         scopes.flat_map(|scope| list(&scope["spans"])).collect()
+    }
+
+    /// Every request with metrics so far.
+    pub fn metrics(&self) -> Vec<Value> {
+        let requests = self.received().into_iter().filter(|request| request.line == "POST /v1/metrics");
+        requests.map(|request| request.body).collect()
     }
 
     /// Waits for so many spans of a trace.

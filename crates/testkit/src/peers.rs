@@ -1,7 +1,8 @@
 //! Servers and clients of others, as `peers/install` brings them, and the conformance fixture.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -28,6 +29,22 @@ pub fn client(name: &str, arguments: &[&str]) -> Value {
     let text = String::from_utf8_lossy(&done.stdout);
     serde_json::from_str(&text)
         .unwrap_or_else(|e| panic!("{name}: {e}: {text}\n{}", String::from_utf8_lossy(&done.stderr)))
+}
+
+/// What OpenTelemetry's own messages understand of a request with metrics, as JSON again.
+pub fn understood(request: &Value) -> Value {
+    let mut reader = Command::new(root().join("peers/run"))
+        .arg("otlp")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("peers/run runs; `make test` installs it");
+    let mut input = reader.stdin.take().expect("it is a pipe");
+    input.write_all(request.to_string().as_bytes()).expect("it reads");
+    drop(input);
+    let done = reader.wait_with_output().expect("it ends");
+    assert!(done.status.success(), "these messages are not OpenTelemetry's: {request}");
+    serde_json::from_slice(&done.stdout).expect("it prints JSON")
 }
 
 /// Runs the official suite; answers whether all went as the baseline says, and what it printed.

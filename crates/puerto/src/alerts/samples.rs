@@ -18,7 +18,7 @@ use puerto_watch::slo::{BURNS, Counts, Objective};
 use super::{Alerts, now_ms};
 use crate::audit::Seal;
 use crate::http::readings;
-use crate::record::metrics::{Form, list};
+use crate::record::metrics::{Form, list, series};
 use crate::watch::Watch;
 
 /// How often samples are taken.
@@ -258,72 +258,9 @@ async fn burns(store: &Store, checks: &Checks, to: &mut Vec<Signal>) {
     }
 }
 
-/// A line of a scrape: name, labels, value.
-fn series(line: &str) -> Option<(&str, BTreeMap<String, String>, f64)> {
-    if line.starts_with('#') {
-        return None;
-    }
-    let end = line.find(['{', ' '])?;
-    let (name, mut rest) = line.split_at(end);
-    let mut labels = BTreeMap::new();
-    if let Some(mut inside) = rest.strip_prefix('{') {
-        while let Some((label, behind)) = inside.split_once("=\"") {
-            let (value, after) = quoted(behind)?;
-            labels.insert(label.trim_start_matches(',').to_owned(), value);
-            inside = after;
-            if let Some(behind) = inside.strip_prefix('}') {
-                inside = behind;
-                break;
-            }
-        }
-        rest = inside.strip_prefix('}').unwrap_or(inside);
-    }
-    let value = rest.split_whitespace().next()?.parse().ok()?;
-    Some((name, labels, value))
-}
-
-/// A text up to its closing quote, and what stands behind that.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return Some((value, &text[at + 1..])),
-            '\\' => value.push(match chars.next()?.1 {
-                'n' => '\n',
-                other => other,
-            }),
-            c => value.push(c),
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_of_a_scrape_are_read() {
-        for (line, name, labels, value) in [
-            ("up 1", "up", vec![], 1.0),
-            (
-                "n_total{a=\"b\",c=\"d, \\\"e\\\"}\\\\\"} 2.5e3 1700",
-                "n_total",
-                vec![("a", "b"), ("c", "d, \"e\"}\\")],
-                2500.0,
-            ),
-            ("empty{} 3", "empty", vec![], 3.0),
-        ] {
-            let read = series(line).unwrap();
-            let labels =
-                labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            assert_eq!(read, (name, labels, value), "{line}");
-        }
-        for line in ["# HELP up Whether", "", "up", "up{a=\"b} 1"] {
-            assert_eq!(series(line), None, "{line}");
-        }
-    }
 
     #[test]
     fn what_servers_and_tools_do_is_compared_with_what_they_usually_do() {

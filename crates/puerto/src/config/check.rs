@@ -11,6 +11,7 @@ use puerto_store::Store;
 use super::json::{Member, Node, Span, Value};
 use super::problem::{Path, Problem, Report};
 use super::{alerts, known, schedules, server, service, shape};
+use crate::telemetry::POINTS_EVERY_MIN;
 
 /// Judges a whole configuration.
 pub(crate) fn check(root: &Node, report: &mut Report<'_>) {
@@ -32,8 +33,8 @@ pub(crate) fn check(root: &Node, report: &mut Report<'_>) {
     if let Some(tasks) = root.get("tasks") {
         schedules::check(root, tasks, &Path::Key(&path, "tasks"), report);
     }
-    if let Some(address) = root.get("telemetry").and_then(|telemetry| telemetry.get("otlp")) {
-        collector(address, &Path::Key(&Path::Key(&path, "telemetry"), "otlp"), report);
+    if let Some(telemetry) = root.get("telemetry") {
+        self::telemetry(telemetry, &Path::Key(&path, "telemetry"), report);
     }
     if let Some(url) = root.get("store").and_then(|store| store.get("url")) {
         store(url, &Path::Key(&Path::Key(&path, "store"), "url"), report);
@@ -182,6 +183,21 @@ fn store(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
         _ => later_database(node, problem),
     };
     report.add(node.span, path, problem);
+}
+
+fn telemetry(telemetry: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+    if let Some(address) = telemetry.get("otlp") {
+        collector(address, &Path::Key(path, "otlp"), report);
+    }
+    if let Some(node) = telemetry.get("metrics_interval") {
+        let path = Path::Key(path, "metrics_interval");
+        let interval = service::time(node, &path, report);
+        if interval.is_some_and(|interval| interval.get() < POINTS_EVERY_MIN) {
+            let problem = Problem::error("metrics are not sent more often than once a second");
+            let help = "write \"1s\" or more; \"metrics\": false sends none";
+            report.add(node.span, &path, problem.help(help));
+        }
+    }
 }
 
 fn collector(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {

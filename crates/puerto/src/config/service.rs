@@ -230,18 +230,16 @@ fn server(service: &Node, root: &Node, path: &Path<'_>, report: &mut Report<'_>)
     report.add(url.span, &Path::Key(path, "url"), problem);
 }
 
-/// Whether it is a length of time.
-pub(super) fn time(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+/// Whether it is a length of time, and which.
+pub(super) fn time(node: &Node, path: &Path<'_>, report: &mut Report<'_>) -> Option<def::Span> {
     let read = match &node.value {
         // Of what is below zero the schema tells.
-        Value::Number(number) if number.as_i64().is_some_and(i64::is_negative) => return,
+        Value::Number(number) if number.as_i64().is_some_and(i64::is_negative) => return None,
         Value::Number(number) => def::Span::of_seconds(number.as_f64().unwrap_or(f64::NAN)),
         Value::Text(text) | Value::Expanded(text) => text.parse(),
-        _ => return,
+        _ => return None,
     };
-    if let Err(error) = read {
-        report.add(node.span, path, Problem::error(error.to_string()));
-    }
+    read.map_err(|error| report.add(node.span, path, Problem::error(error.to_string()))).ok()
 }
 
 /// Whether it is a window of time.

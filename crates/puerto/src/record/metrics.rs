@@ -27,10 +27,10 @@ use puerto_mcp::hub::Hub;
 use puerto_mcp::upstream::State;
 use puerto_store::Store;
 
-pub(crate) use exposition::Form;
+pub(crate) use exposition::{Form, series};
 pub(crate) use readings::{Readings, Services, Tests};
 
-use crate::telemetry::SpanCounts;
+use crate::telemetry::Counts;
 
 /// Series of one metric. A tool's name comes from servers, so their number is theirs to choose; beyond
 /// this many a series is counted under the name `other`.
@@ -105,7 +105,8 @@ pub(crate) struct Metrics {
     notifications: Family<NotificationLabels, Counter>,
     state: States,
     series: Mutex<HashMap<Key, Series>>,
-    spans: SpanCounts,
+    spans: Counts,
+    points: Counts,
     /// Held while states are read and written out.
     rendering: Mutex<()>,
 }
@@ -153,16 +154,23 @@ impl Metrics {
         state.register(&mut registry);
         let notifications = Family::<NotificationLabels, Counter>::default();
         register(&mut registry, &list::NOTIFICATIONS, notifications.clone());
-        let spans = SpanCounts::default();
+        let (spans, points) = (Counts::default(), Counts::default());
         register(&mut registry, &list::SPANS_SENT, spans.sent.clone());
         register(&mut registry, &list::SPANS_LOST, spans.lost.clone());
+        register(&mut registry, &list::POINTS_SENT, points.sent.clone());
+        register(&mut registry, &list::POINTS_LOST, points.lost.clone());
         let (series, rendering) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { registry, durations, bytes, notifications, state, series, spans, rendering })
+        Arc::new(Self { registry, durations, bytes, notifications, state, series, spans, points, rendering })
     }
 
     /// Where it is counted what becomes of spans.
-    pub(crate) fn spans(&self) -> &SpanCounts {
+    pub(crate) fn spans(&self) -> &Counts {
         &self.spans
+    }
+
+    /// Where it is counted what becomes of data points of metrics.
+    pub(crate) fn points(&self) -> &Counts {
+        &self.points
     }
 
     /// Shows channels that were told of nothing yet.
@@ -240,6 +248,22 @@ impl Metrics {
     pub(crate) fn render(&self, hub: &Hub, store: &Store, readings: &Readings, form: Form) -> String {
         let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.state.read(hub, store, readings);
+        self.written(form)
+    }
+
+    /// Reads what is a state and not an event, for a text that is written when it can be read no longer.
+    pub(crate) fn read(&self, hub: &Hub, store: &Store, readings: &Readings) {
+        let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        self.state.read(hub, store, readings);
+    }
+
+    /// As text; what is a state and not an event is as it was last read.
+    pub(crate) fn rest(&self, form: Form) -> String {
+        let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        self.written(form)
+    }
+
+    fn written(&self, form: Form) -> String {
         let mut text = String::new();
         // Writing into a string cannot fail.
         let _ = encode(&mut text, &self.registry);

@@ -8,14 +8,7 @@ use puerto_core::record::Kind;
 use puerto_core::{Asked, Code, Outcome, Record, Traced};
 use serde::{Serialize, Serializer};
 
-/// Who sends spans.
-#[derive(Debug, Clone)]
-pub(crate) struct Service {
-    /// Its name.
-    pub(crate) name: String,
-    /// What tells it from another one of that name.
-    pub(crate) instance: String,
-}
+use super::resource::{Attribute, Resource, Scope, Service, attribute, number_text};
 
 /// Which side of a request a span is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,27 +51,11 @@ pub(super) struct Span {
     status: Status,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct Attribute {
-    key: &'static str,
-    value: Text,
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Text {
-    string_value: Arc<str>,
-}
-
 #[derive(Debug, Default, Serialize)]
 struct Status {
     /// 2 is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u8>,
-}
-
-fn attribute(key: &'static str, value: impl Into<Arc<str>>) -> Attribute {
-    Attribute { key, value: Text { string_value: value.into() } }
 }
 
 impl Span {
@@ -186,10 +163,6 @@ fn hex_span<S: Serializer>(id: &u64, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&format_args!("{id:016x}"))
 }
 
-fn number_text<S: Serializer>(number: &u128, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(number)
-}
-
 /// A request to a collector (`ExportTraceServiceRequest`).
 pub(super) fn request(service: &Service, spans: &[Span]) -> String {
     #[derive(Serialize)]
@@ -204,30 +177,14 @@ pub(super) fn request(service: &Service, spans: &[Span]) -> String {
         scope_spans: [ScopeSpans<'a>; 1],
     }
     #[derive(Serialize)]
-    struct Resource {
-        attributes: [Attribute; 3],
-    }
-    #[derive(Serialize)]
     struct ScopeSpans<'a> {
         scope: Scope,
         spans: &'a [Span],
     }
-    #[derive(Serialize)]
-    struct Scope {
-        name: &'static str,
-        version: &'static str,
-    }
-    let version = env!("CARGO_PKG_VERSION");
-    let attributes = [
-        attribute("service.name", &*service.name),
-        attribute("service.version", version),
-        attribute("service.instance.id", &*service.instance),
-    ];
-    let scope_spans = [ScopeSpans { scope: Scope { name: "puerto", version }, spans }];
-    let request =
-        Request { resource_spans: [ResourceSpans { resource: Resource { attributes }, scope_spans }] };
+    let scope_spans = [ScopeSpans { scope: Scope::default(), spans }];
+    let resource_spans = [ResourceSpans { resource: Resource::of(service), scope_spans }];
     // Numbers and texts only: writing them cannot fail.
-    serde_json::to_string(&request).unwrap_or_default()
+    serde_json::to_string(&Request { resource_spans }).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::list::{
     ALERTS_FIRING, AUDITS_COUNT, CHECKPOINT_AGE, EVENTS_COUNT, EVENTS_INGESTED, HEALTHY_SERVICES, Metric,
-    NOTIFICATIONS, OPERATION_DURATION, PAYLOAD_BYTES, QUEUE_DEPTH, RECORDS_LOST, SERVER_FAILING,
-    SERVER_RESTARTS, SERVER_UP, SESSIONS_OPEN, SPANS_LOST, SPANS_SENT, TESTS_STATUS, TEXTS_LOST,
-    TOTAL_SERVICES, UPTIME_PERCENT,
+    NOTIFICATIONS, OPERATION_DURATION, PAYLOAD_BYTES, POINTS_LOST, POINTS_SENT, QUEUE_DEPTH, RECORDS_LOST,
+    SERVER_FAILING, SERVER_RESTARTS, SERVER_UP, SESSIONS_OPEN, SPANS_LOST, SPANS_SENT, TESTS_STATUS,
+    TEXTS_LOST, TOTAL_SERVICES, UPTIME_PERCENT,
 };
 
 /// How a panel shows its numbers.
@@ -160,8 +160,15 @@ fn overview() -> Dashboard {
                 "Spans per second",
                 Shape::Lines,
                 "cps",
-                24,
+                12,
                 vec![(rate(SPANS_SENT), "sent"), (rate(SPANS_LOST), "lost")],
+            ),
+            panel(
+                "Data points of metrics per second",
+                Shape::Lines,
+                "cps",
+                12,
+                vec![(rate(POINTS_SENT), "sent"), (rate(POINTS_LOST), "lost")],
             ),
         ],
     }

@@ -1,6 +1,9 @@
 //! How metrics are written for who asks. OpenMetrics is what the registry writes; the older text (0.0.4) is for
 //! scrapers that do not ask for it. They differ little: in the older text the family of a counter is called as its
-//! samples are, with `_total`, and `# UNIT` and `# EOF` do not exist.
+//! samples are, with `_total`, and `# UNIT` and `# EOF` do not exist. Who needs the numbers in this program reads the
+//! text, so that everybody is told the same.
+
+use std::collections::BTreeMap;
 
 use http::HeaderMap;
 use http::header::ACCEPT;
@@ -69,6 +72,47 @@ fn is_counter(family: &str) -> bool {
     counters.filter_map(|metric| metric.name.strip_suffix("_total")).any(|name| name == family)
 }
 
+/// A line of a scrape: name, labels, value.
+pub(crate) fn series(line: &str) -> Option<(&str, BTreeMap<String, String>, f64)> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let end = line.find(['{', ' '])?;
+    let (name, mut rest) = line.split_at(end);
+    let mut labels = BTreeMap::new();
+    if let Some(mut inside) = rest.strip_prefix('{') {
+        while let Some((label, behind)) = inside.split_once("=\"") {
+            let (value, after) = quoted(behind)?;
+            labels.insert(label.trim_start_matches(',').to_owned(), value);
+            inside = after;
+            if let Some(behind) = inside.strip_prefix('}') {
+                inside = behind;
+                break;
+            }
+        }
+        rest = inside.strip_prefix('}').unwrap_or(inside);
+    }
+    let value = rest.split_whitespace().next()?.parse().ok()?;
+    Some((name, labels, value))
+}
+
+/// A text up to its closing quote, and what stands behind that.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => value.push(match chars.next()?.1 {
+                'n' => '\n',
+                other => other,
+            }),
+            c => value.push(c),
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +153,27 @@ mod tests {
             puerto_payload_bytes_total{direction=\"# EOF\"} 7\n# HELP puerto_server_up 1 where.\n# TYPE puerto_server_up gauge\n";
         assert_eq!(Form::Text.of(open.into()), text);
         assert_eq!(Form::OpenMetrics.of(open.into()), open);
+    }
+
+    #[test]
+    fn lines_of_a_scrape_are_read() {
+        for (line, name, labels, value) in [
+            ("up 1", "up", vec![], 1.0),
+            (
+                "n_total{a=\"b\",c=\"d, \\\"e\\\"}\\\\\"} 2.5e3 1700",
+                "n_total",
+                vec![("a", "b"), ("c", "d, \"e\"}\\")],
+                2500.0,
+            ),
+            ("empty{} 3", "empty", vec![], 3.0),
+        ] {
+            let read = series(line).unwrap();
+            let labels =
+                labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            assert_eq!(read, (name, labels, value), "{line}");
+        }
+        for line in ["# HELP up Whether", "", "up", "up{a=\"b} 1"] {
+            assert_eq!(series(line), None, "{line}");
+        }
     }
 }

@@ -35,7 +35,6 @@ pub(crate) struct Metric {
     /// What it is counted in, where its name says so; else empty.
     pub(crate) unit: &'static str,
     /// The names of its labels.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the table of docs/metrics.md, and tests, read them"))]
     pub(crate) labels: &'static [&'static str],
     /// What it means.
     pub(crate) help: &'static str,
@@ -56,6 +55,16 @@ impl Metric {
 
     const fn in_unit(self, unit: &'static str) -> Self {
         Self { unit, ..self }
+    }
+
+    /// What the name of a sample has behind this metric's own; nothing where it is none of this metric.
+    pub(crate) fn part<'a>(&self, sample: &'a str) -> Option<&'a str> {
+        let part = sample.strip_prefix(self.name)?;
+        let is_own = match self.kind {
+            Kind::Counter | Kind::Gauge => part.is_empty(),
+            Kind::Histogram => matches!(part, "_bucket" | "_count" | "_sum"),
+        };
+        is_own.then_some(part)
     }
 
     /// Its name without what the exposition adds: the unit and `_total`.
@@ -123,6 +132,12 @@ pub(crate) const SPANS_SENT: Metric =
     Metric::counter("puerto_spans_sent_total", "Spans that the collector of telemetry.otlp has taken");
 pub(crate) const SPANS_LOST: Metric =
     Metric::counter("puerto_spans_lost_total", "Spans that it has not, or that found no room on the way");
+pub(crate) const POINTS_SENT: Metric = Metric::counter(
+    "puerto_data_points_sent_total",
+    "Data points of metrics that the collector of telemetry.otlp has taken",
+);
+pub(crate) const POINTS_LOST: Metric =
+    Metric::counter("puerto_data_points_lost_total", "Data points of metrics that it has not");
 
 /// All of them, in the order of the table.
 pub(crate) const ALL: &[Metric] = &[
@@ -147,4 +162,6 @@ pub(crate) const ALL: &[Metric] = &[
     NOTIFICATIONS,
     SPANS_SENT,
     SPANS_LOST,
+    POINTS_SENT,
+    POINTS_LOST,
 ];

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::list::{
-    CHECKPOINT_AGE, EVENTS_COUNT, HEALTHY_SERVICES, Metric, NOTIFICATIONS, OPERATION_DURATION, QUEUE_DEPTH,
-    RECORDS_LOST, SERVER_FAILING, SERVER_RESTARTS, SPANS_LOST, TESTS_STATUS, TOTAL_SERVICES,
+    CHECKPOINT_AGE, EVENTS_COUNT, HEALTHY_SERVICES, Metric, NOTIFICATIONS, OPERATION_DURATION, POINTS_LOST,
+    QUEUE_DEPTH, RECORDS_LOST, SERVER_FAILING, SERVER_RESTARTS, SPANS_LOST, TESTS_STATUS, TOTAL_SERVICES,
 };
 
 /// A rule: when it is so for so long, somebody is told.
@@ -19,18 +19,9 @@ pub(super) struct Rule {
 
 /// All of them, the gravest first.
 pub(super) fn rules() -> Vec<Rule> {
-    let rule = |alert, severity, lasting, expr, summary, description| Rule {
-        alert,
-        expr,
-        lasting,
-        severity,
-        summary,
-        description,
-    };
-    let name = |metric: Metric| metric.name;
     let count = format!("{}_count", OPERATION_DURATION.name);
     let bucket = format!("{}_bucket", OPERATION_DURATION.name);
-    vec![
+    let mut all = vec![
         rule(
             "PuertoAbsent",
             "critical",
@@ -116,6 +107,22 @@ pub(super) fn rules() -> Vec<Rule> {
             "The audit trail was not signed for {{ $value | humanizeDuration }}",
             "The file of audit.checkpoints cannot be written, or the store does not answer.",
         ),
+    ];
+    all.extend(sending());
+    all.push(rule(
+        "PuertoTestsFailing",
+        "warning",
+        "0m",
+        format!("{} == 0", name(TESTS_STATUS)),
+        "The newest tests have failed",
+        "GET /events?type=tests shows their report.",
+    ));
+    all
+}
+
+/// What is sent to others and does not arrive.
+fn sending() -> Vec<Rule> {
+    vec![
         notifications_fail(),
         rule(
             "PuertoSpansLost",
@@ -126,14 +133,29 @@ pub(super) fn rules() -> Vec<Rule> {
             "The collector of telemetry.otlp is down, refuses them, or is slower than what is done.",
         ),
         rule(
-            "PuertoTestsFailing",
+            "PuertoDataPointsLost",
             "warning",
             "0m",
-            format!("{} == 0", name(TESTS_STATUS)),
-            "The newest tests have failed",
-            "GET /events?type=tests shows their report.",
+            format!("increase({}[10m]) > 0", name(POINTS_LOST)),
+            "Metrics did not reach the collector",
+            "The collector of telemetry.otlp is down or refuses them; telemetry.metrics: false sends it none.",
         ),
     ]
+}
+
+const fn name(metric: Metric) -> &'static str {
+    metric.name
+}
+
+fn rule(
+    alert: &'static str,
+    severity: &'static str,
+    lasting: &'static str,
+    expr: String,
+    summary: &'static str,
+    description: &'static str,
+) -> Rule {
+    Rule { alert, expr, lasting, severity, summary, description }
 }
 
 fn notifications_fail() -> Rule {

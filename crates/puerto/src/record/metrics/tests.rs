@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use expect_test::expect_file;
 
-use super::list::{ALL, Kind as Type};
+use super::list::ALL;
 use super::*;
 
 const BEGIN: &str =
@@ -77,11 +77,7 @@ fn rules_and_dashboards_ask_only_for_what_exists() {
     for query in queries.chain(rules::rules().into_iter().map(|rule| rule.expr)) {
         let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for word in words.filter(|word| word.starts_with("mcp_") || word.starts_with("puerto_")) {
-            let is_of = |metric: &&list::Metric| match word.strip_prefix(metric.name) {
-                Some("") => metric.kind != Type::Histogram,
-                Some("_bucket" | "_count" | "_sum") => metric.kind == Type::Histogram,
-                _ => metric.labels.contains(&word),
-            };
+            let is_of = |metric: &&list::Metric| metric.part(word).is_some() || metric.labels.contains(&word);
             let found = ALL.iter().find(is_of).unwrap_or_else(|| panic!("{query}: there is no {word}"));
             silent.remove(found.name);
         }
