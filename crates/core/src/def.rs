@@ -4,6 +4,7 @@
 pub mod alerts;
 pub mod audit;
 pub mod channel;
+pub mod copies;
 pub mod overrides;
 pub mod profile;
 pub mod service;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::alerts::{AlertsDef, Measure, RouteDef, RuleDef};
 pub use self::audit::{AuditDef, AuditMode, TrailDef};
 pub use self::channel::{ChannelDef, ChannelKind, PriorityDef, SmtpDef, SmtpTls, TemplateDef};
+pub use self::copies::{CopiesDef, HookDef};
 pub use self::overrides::{OverrideDef, OverridesDef};
 pub use self::profile::{ProfileDef, ProfileKind};
 pub use self::service::{DnsDef, DnsType, GrpcDef, ObjectiveDef, ServiceDef, TlsDef};

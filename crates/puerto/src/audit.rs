@@ -1,5 +1,6 @@
 //! Seals the audit trail: signs what stands for it from time to time, and appends that to a file of its own.
 
+pub(crate) mod copies;
 pub(crate) mod ocsf;
 
 use std::fs::File;
@@ -14,6 +15,7 @@ use puerto_core::{Code, Error, Result};
 use puerto_store::Store;
 use puerto_store::archive::Sealed;
 use puerto_store::audit::checkpoint::{Checkpoint, Signer, Verifier, notes};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How often it is looked whether there is something to seal.
@@ -36,6 +38,8 @@ pub(crate) struct Seal {
     every: (u64, Duration),
     /// When a checkpoint stood for the whole trail, as far as is known.
     whole: Mutex<Instant>,
+    /// The newest checkpoint, for whoever sends it elsewhere; empty before the first.
+    newest: watch::Sender<Arc<str>>,
 }
 
 impl Seal {
@@ -48,12 +52,18 @@ impl Seal {
             .ok_or_else(|| Error::hub(Code::Internal, "the key that signs for the audit trail is none"))?;
         let every = (def.every_records.max(1), Duration::from_secs(def.every_seconds.max(1)));
         let whole = Mutex::new(Instant::now());
-        Ok(Arc::new(Self { store, signer, file, kept: Mutex::default(), every, whole }))
+        let (newest, _) = watch::channel("".into());
+        Ok(Arc::new(Self { store, signer, file, kept: Mutex::default(), every, whole, newest }))
     }
 
     /// The public side of the key.
     pub(crate) fn verifier(&self) -> Verifier {
         self.signer.verifier()
+    }
+
+    /// The newest checkpoint, and each that comes after it.
+    fn newest(&self) -> watch::Receiver<Arc<str>> {
+        self.newest.subscribe()
     }
 
     /// How long no checkpoint has stood for the whole trail.
@@ -96,6 +106,18 @@ impl Seal {
 
     /// Makes a checkpoint of the trail as it is, unless the last one says the same. Answers it.
     pub(crate) async fn now(&self) -> Result<String> {
+        let note = self.sign().await?;
+        self.newest.send_if_modified(|newest| {
+            let is_new = **newest != *note;
+            if is_new {
+                *newest = note.as_str().into();
+            }
+            is_new
+        });
+        Ok(note)
+    }
+
+    async fn sign(&self) -> Result<String> {
         let Some(path) = self.file.clone() else {
             let (size, root) = self.store.audit_head().await?;
             let mut kept = self.kept();

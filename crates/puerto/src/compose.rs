@@ -24,6 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::alerts::Alerts;
 use crate::audit::Seal;
+use crate::audit::copies::{self, Copies};
 use crate::feed::{self, Feed};
 use crate::files;
 use crate::http::readings;
@@ -91,6 +92,8 @@ pub(crate) struct Works {
     keeping: JoinHandle<()>,
     /// Ends when every span was sent, where any are.
     sending: Option<JoinHandle<()>>,
+    /// What sends checkpoints elsewhere.
+    copies: Copies,
     /// What sends metrics, where any are sent.
     points: Option<Arc<Points>>,
     /// What goes on in the background until the stop.
@@ -152,6 +155,8 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
     going.spawn(tick());
     going.spawn(feed::watch_servers(hub.clone(), feed.clone()));
     let seal = Seal::new(store.clone(), &def.audit).await?;
+    let (copies, news) = Copies::start(&def.audit.copies, &seal, &metrics)?;
+    going.spawn(copies::tell(news, hub.clone(), feed.clone()));
     going.spawn(seal.clone().keep());
     let alerts = Alerts::new(&def.alerts, store.clone(), feed.clone(), metrics.clone()).await?;
     let watch = Watch::new(hub.clone(), store.clone(), feed.clone(), alerts.clone(), def)?;
@@ -181,6 +186,7 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
         keeping,
         sending,
         points,
+        copies,
         going,
     })
 }
@@ -255,6 +261,8 @@ impl Works {
         // Whatever was done until now is signed for.
         let sealed = async { self.store.flush().await.is_ok() && self.seal.now().await.is_ok() };
         let _ = tokio::time::timeout(Duration::from_secs(2), sealed).await;
+        // Longer than it takes where a receiver is well; one that is not gets it at the next start.
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.copies.finish()).await;
         drop(self.seal);
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "the store could not be closed well");

@@ -13,6 +13,7 @@ pub mod process;
 pub mod prometheus;
 pub mod secure;
 pub mod smtp;
+pub mod syslog;
 pub mod web;
 
 pub use hub::{Hub, Session};

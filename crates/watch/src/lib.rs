@@ -9,3 +9,4 @@ pub mod health;
 pub mod probe;
 pub mod schedule;
 pub mod slo;
+pub mod syslog;

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CopiesDef;
 use crate::record::Audited;
 use crate::secret::Secret;
 
@@ -67,10 +68,18 @@ pub struct TrailDef {
     /// What arguments and results are encrypted with, where a tenant keeps them: at least 32 characters, the same for every
     /// hub on one database. Where left out it is made, in `texts.key` beside the database.
     pub texts_key: Option<Secret>,
+    /// Where every checkpoint is sent too.
+    pub copies: CopiesDef,
 }
 
 impl Default for TrailDef {
     fn default() -> Self {
-        Self { checkpoints: None, every_records: 10_000, every_seconds: 10, texts_key: None }
+        Self {
+            checkpoints: None,
+            every_records: 10_000,
+            every_seconds: 10,
+            texts_key: None,
+            copies: CopiesDef::default(),
+        }
     }
 }

@@ -1,8 +1,9 @@
-//! Whether alerts can be judged and told as they are defined.
+//! Whether alerts can be judged and told as they are defined, and checkpoints sent.
 
-use puerto_core::def::ChannelDef;
 use puerto_core::def::alerts::STDOUT;
+use puerto_core::def::{ChannelDef, HookDef};
 use puerto_watch::alert::{Channel, template};
+use puerto_watch::syslog::Syslog;
 
 use super::json::{Node, Span, Value};
 use super::known;
@@ -151,13 +152,36 @@ fn rule(rule: &Node, root: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     }
 }
 
+/// Judges where checkpoints of the audit trail are sent.
+pub(crate) fn copies(copies: &Node, path: &Path<'_>, report: &mut Report<'_>) {
+    if let Some(node) = copies.get("webhook") {
+        let path = Path::Key(path, "webhook");
+        if let Some(timeout) = node.get("timeout") {
+            service::time(timeout, &Path::Key(&path, "timeout"), report);
+        }
+        if let Ok(def) = serde_json::from_value::<HookDef>(node.to_json()) {
+            faults(node, &def.channel(), &path, report);
+        }
+    }
+    if let Some(node) = copies.get("syslog")
+        && let Some(Err(why)) = node.text().map(Syslog::new)
+    {
+        let help = "write as in \"udp://host:514\", \"tcp://host:514\" or \"unix:///dev/log\"";
+        report.add(node.span, &Path::Key(path, "syslog"), Problem::error(why).help(help));
+    }
+}
+
 fn channel(node: &Node, path: &Path<'_>, report: &mut Report<'_>) {
     if let Some(timeout) = node.get("timeout") {
         service::time(timeout, &Path::Key(path, "timeout"), report);
     }
     // What cannot be read is told of elsewhere.
     let Ok(def) = serde_json::from_value::<ChannelDef>(node.to_json()) else { return };
-    for fault in Channel::new(&def).err().unwrap_or_default() {
+    faults(node, &def, path, report);
+}
+
+fn faults(node: &Node, def: &ChannelDef, path: &Path<'_>, report: &mut Report<'_>) {
+    for fault in Channel::new(def).err().unwrap_or_default() {
         service::fault(node, fault, path, report);
     }
 }

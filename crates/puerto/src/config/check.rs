@@ -39,6 +39,9 @@ pub(crate) fn check(root: &Node, report: &mut Report<'_>) {
     if let Some(url) = root.get("store").and_then(|store| store.get("url")) {
         store(url, &Path::Key(&Path::Key(&path, "store"), "url"), report);
     }
+    if let Some(copies) = root.get("audit").and_then(|audit| audit.get("copies")) {
+        alerts::copies(copies, &Path::Key(&Path::Key(&path, "audit"), "copies"), report);
+    }
     service::check(root, report);
     alerts::check(root, report);
 }

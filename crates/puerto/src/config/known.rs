@@ -19,6 +19,9 @@ pub(crate) fn noun(definition: &str) -> &str {
         "OrchestratorDef" => "orchestrator",
         "LoggingDef" => "logging",
         "TelemetryDef" => "telemetry",
+        "AuditDef" | "TrailDef" => "audit",
+        "CopiesDef" => "copies",
+        "HookDef" => "webhook",
         "StoreDef" => "store",
         "AppsDef" => "apps",
         "StatusPageDef" => "status_page",
@@ -57,6 +60,9 @@ pub(crate) fn foreign_key(definition: &str, key: &str) -> Option<&'static str> {
         }
         ("HubDef", "host" | "port") => "it belongs in \"gateway\": { … }",
         ("HubDef", "level" | "log_level" | "logLevel") => "it belongs in \"logging\": { \"level\": … }",
+        ("AuditDef", "checkpoints" | "copies" | "every_records" | "every_seconds") => {
+            "the trail is one for all tenants: it belongs in the \"audit\" beside \"tenants\""
+        }
         ("HubDef", "database") => "Puerto's own data is at \"store\": { \"url\": \"sqlite://…\" }",
         ("HubDef", "endpoints" | "checks" | "monitors" | "watch") => "did you mean \"services\": [ … ]?",
         ("ServiceDef", "endpoint" | "address" | "target" | "host") => "did you mean \"url\"?",

@@ -69,6 +69,12 @@ struct NotificationLabels {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CopyLabels {
+    to: &'static str,
+    result: &'static str,
+}
+
 /// What tells one series from another, without copying a text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -103,6 +109,7 @@ pub(crate) struct Metrics {
     durations: Family<OperationLabels, Histogram>,
     bytes: Family<ByteLabels, Counter>,
     notifications: Family<NotificationLabels, Counter>,
+    copies: Family<CopyLabels, Counter>,
     state: States,
     series: Mutex<HashMap<Key, Series>>,
     spans: Counts,
@@ -154,13 +161,32 @@ impl Metrics {
         state.register(&mut registry);
         let notifications = Family::<NotificationLabels, Counter>::default();
         register(&mut registry, &list::NOTIFICATIONS, notifications.clone());
+        let copies = Family::<CopyLabels, Counter>::default();
+        register(&mut registry, &list::CHECKPOINT_COPIES, copies.clone());
+        // A receiver that is not there is shown too: no rule notices that what was never there has grown.
+        for to in ["webhook", "syslog"] {
+            for result in ["sent", "failed"] {
+                let _ = copies.get_or_create(&CopyLabels { to, result });
+            }
+        }
         let (spans, points) = (Counts::default(), Counts::default());
         register(&mut registry, &list::SPANS_SENT, spans.sent.clone());
         register(&mut registry, &list::SPANS_LOST, spans.lost.clone());
         register(&mut registry, &list::POINTS_SENT, points.sent.clone());
         register(&mut registry, &list::POINTS_LOST, points.lost.clone());
         let (series, rendering) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { registry, durations, bytes, notifications, state, series, spans, points, rendering })
+        Arc::new(Self {
+            registry,
+            durations,
+            bytes,
+            notifications,
+            copies,
+            state,
+            series,
+            spans,
+            points,
+            rendering,
+        })
     }
 
     /// Where it is counted what becomes of spans.
@@ -187,6 +213,12 @@ impl Metrics {
     pub(crate) fn notified(&self, channel: &str, result: &'static str) {
         let labels = NotificationLabels { channel: channel.to_owned(), result };
         self.notifications.get_or_create(&labels).inc();
+    }
+
+    /// Counts an attempt to send a checkpoint elsewhere.
+    pub(crate) fn copied(&self, to: &'static str, is_sent: bool) {
+        let result = if is_sent { "sent" } else { "failed" };
+        self.copies.get_or_create(&CopyLabels { to, result }).inc();
     }
 
     /// Counts records.

@@ -10,6 +10,7 @@ mod check;
 mod clients;
 mod config;
 mod conformance;
+mod copies;
 mod docs;
 mod events;
 mod hostile;

@@ -163,6 +163,16 @@ impl Channel {
         Message::Request(request)
     }
 
+    /// What is sent for a document that is no notice; nothing where this is no webhook.
+    pub(super) fn document(&self, id: &str, document: &impl Serialize, now_ms: i64) -> Option<Message> {
+        match &self.way {
+            Way::Webhook(to, key) => {
+                Some(Message::Request(webhook::signed(to.post(document), key.as_ref(), id, now_ms)))
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn mail(&self) -> Option<&Mail> {
         match &self.way {
             Way::Email(mail) => Some(mail),

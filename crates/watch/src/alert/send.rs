@@ -2,16 +2,19 @@
 
 mod http;
 mod smtp;
+mod syslog;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::channel::{Channel, Message};
 use super::notice::Notice;
 use crate::probe::{Tls, span};
+use crate::syslog::Syslog;
 
 /// What became of an attempt. No reason holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +62,24 @@ impl Sender {
     /// the notice.
     pub async fn send(&self, channel: &Channel, notice: &Notice) -> Outcome {
         let message = channel.message(notice, now_ms());
-        match timeout(channel.timeout(), self.deliver(channel, message)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::Retry {
-                after: None,
-                why: format!("{} did not answer within {}", channel.place(), span(channel.timeout())),
-            },
+        within(channel.timeout(), &channel.place(), self.deliver(channel, message)).await
+    }
+
+    /// The same with a document that is no notice, for a channel that is a webhook. `id` is the same for one that is sent
+    /// again.
+    pub async fn post(&self, channel: &Channel, id: &str, document: &impl Serialize) -> Outcome {
+        match channel.document(id, document, now_ms()) {
+            Some(message) => {
+                within(channel.timeout(), &channel.place(), self.deliver(channel, message)).await
+            }
+            None => Outcome::Refused { why: "only a webhook takes documents".into() },
         }
+    }
+
+    /// Hands a message to a syslog, which takes no longer than a limit.
+    pub async fn log(&self, to: &Syslog, message: &str, limit: Duration) -> Outcome {
+        let deadline = Instant::now() + limit;
+        within(limit, &to.to_string(), syslog::deliver(&self.tls, to, message, deadline)).await
     }
 
     async fn deliver(&self, channel: &Channel, message: Message) -> Outcome {
@@ -80,6 +94,11 @@ impl Sender {
             _ => Outcome::Refused { why: "the channel has no place to send this to".into() },
         }
     }
+}
+
+async fn within(limit: Duration, place: &str, attempt: impl Future<Output = Outcome>) -> Outcome {
+    let late = || format!("{place} did not answer within {}", span(limit));
+    timeout(limit, attempt).await.unwrap_or_else(|_| Outcome::Retry { after: None, why: late() })
 }
 
 async fn print(mut line: String) -> Outcome {

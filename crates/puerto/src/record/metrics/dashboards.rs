@@ -4,10 +4,10 @@ use expect_test::expect_file;
 use serde_json::{Value, json};
 
 use super::list::{
-    ALERTS_FIRING, AUDITS_COUNT, CHECKPOINT_AGE, EVENTS_COUNT, EVENTS_INGESTED, HEALTHY_SERVICES, Metric,
-    NOTIFICATIONS, OPERATION_DURATION, PAYLOAD_BYTES, POINTS_LOST, POINTS_SENT, QUEUE_DEPTH, RECORDS_LOST,
-    SERVER_FAILING, SERVER_RESTARTS, SERVER_UP, SESSIONS_OPEN, SPANS_LOST, SPANS_SENT, TESTS_STATUS,
-    TEXTS_LOST, TOTAL_SERVICES, UPTIME_PERCENT,
+    ALERTS_FIRING, AUDITS_COUNT, CHECKPOINT_AGE, CHECKPOINT_COPIES, EVENTS_COUNT, EVENTS_INGESTED,
+    HEALTHY_SERVICES, Metric, NOTIFICATIONS, OPERATION_DURATION, PAYLOAD_BYTES, POINTS_LOST, POINTS_SENT,
+    QUEUE_DEPTH, RECORDS_LOST, SERVER_FAILING, SERVER_RESTARTS, SERVER_UP, SESSIONS_OPEN, SPANS_LOST,
+    SPANS_SENT, TESTS_STATUS, TEXTS_LOST, TOTAL_SERVICES, UPTIME_PERCENT,
 };
 
 /// How a panel shows its numbers.
@@ -155,6 +155,13 @@ fn overview() -> Dashboard {
                 "cps",
                 12,
                 vec![(rate(NOTIFICATIONS), "{{channel}} {{result}}")],
+            ),
+            panel(
+                "Copies of checkpoints per second",
+                Shape::Lines,
+                "cps",
+                24,
+                vec![(rate(CHECKPOINT_COPIES), "{{to}} {{result}}")],
             ),
             panel(
                 "Spans per second",

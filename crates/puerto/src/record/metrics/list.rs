@@ -120,6 +120,11 @@ pub(crate) const CHECKPOINT_AGE: Metric = Metric::gauge(
     "Time since a checkpoint stood for the whole audit trail",
 )
 .in_unit("seconds");
+pub(crate) const CHECKPOINT_COPIES: Metric = Metric::counter(
+    "puerto_checkpoint_copies_total",
+    "Attempts to send the newest checkpoint of the audit trail elsewhere: sent, failed where it is tried again",
+)
+.of(&["to", "result"]);
 pub(crate) const ALERTS_FIRING: Metric =
     Metric::gauge("mcp_alerts_firing", "Alerts that hold, whether anybody is told of them or not")
         .of(&["severity"]);
@@ -158,6 +163,7 @@ pub(crate) const ALL: &[Metric] = &[
     EVENTS_INGESTED,
     QUEUE_DEPTH,
     CHECKPOINT_AGE,
+    CHECKPOINT_COPIES,
     ALERTS_FIRING,
     NOTIFICATIONS,
     SPANS_SENT,

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::list::{
-    CHECKPOINT_AGE, EVENTS_COUNT, HEALTHY_SERVICES, Metric, NOTIFICATIONS, OPERATION_DURATION, POINTS_LOST,
-    QUEUE_DEPTH, RECORDS_LOST, SERVER_FAILING, SERVER_RESTARTS, SPANS_LOST, TESTS_STATUS, TOTAL_SERVICES,
+    CHECKPOINT_AGE, CHECKPOINT_COPIES, EVENTS_COUNT, HEALTHY_SERVICES, Metric, NOTIFICATIONS,
+    OPERATION_DURATION, POINTS_LOST, QUEUE_DEPTH, RECORDS_LOST, SERVER_FAILING, SERVER_RESTARTS, SPANS_LOST,
+    TESTS_STATUS, TOTAL_SERVICES,
 };
 
 /// A rule: when it is so for so long, somebody is told.
@@ -124,6 +125,14 @@ pub(super) fn rules() -> Vec<Rule> {
 fn sending() -> Vec<Rule> {
     vec![
         notifications_fail(),
+        rule(
+            "PuertoCheckpointsNotCopied",
+            "critical",
+            "5m",
+            format!("increase({}{{result=\"failed\"}}[10m]) > 0", name(CHECKPOINT_COPIES)),
+            "The {{ $labels.to }} of audit.copies does not take the audit trail's checkpoints",
+            "What was done since could be written anew by whoever owns the machine. The log of Puerto says why.",
+        ),
         rule(
             "PuertoSpansLost",
             "warning",

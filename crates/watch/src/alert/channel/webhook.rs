@@ -58,10 +58,13 @@ pub(super) fn request(
     notice: &Notice,
     now_ms: i64,
 ) -> Request {
-    let mut request = to.post(&Document::of(notice, words));
+    signed(to.post(&Document::of(notice, words)), key, &notice.key, now_ms)
+}
+
+/// A request with what says whom it is from, and whether it came before.
+pub(super) fn signed(mut request: Request, key: Option<&Key>, id: &str, now_ms: i64) -> Request {
     // The dots part what is signed.
-    let id: String =
-        notice.key.chars().map(|c| if c.is_ascii_graphic() && c != '.' { c } else { '_' }).collect();
+    let id: String = id.chars().map(|c| if c.is_ascii_graphic() && c != '.' { c } else { '_' }).collect();
     let seconds = now_ms / 1000;
     let mut add = |name: HeaderName, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
