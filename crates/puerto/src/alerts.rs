@@ -177,12 +177,15 @@ impl Alerts {
         let Some(signals) = signals else { return };
         let draining = readers.hub.draining.clone();
         let work = async {
-            tokio::join!(self.clone().judge(signals, &readers), self.sample(&readers), self.clone().send());
+            tokio::join!(self.clone().judge(signals, &readers), self.clone().send());
         };
-        tokio::select! {
-            () = work => {}
-            () = draining.cancelled() => {}
-        }
+        let work = async {
+            tokio::select! {
+                () = work => {}
+                () = draining.cancelled() => {}
+            }
+        };
+        tokio::join!(work, self.sample(&readers));
     }
 
     async fn judge(self: Arc<Self>, mut signals: mpsc::Receiver<Signal>, readers: &Readers) {

@@ -20,7 +20,6 @@ mod steady;
 pub(crate) mod tasks;
 pub(crate) mod texts;
 pub(crate) mod tools;
-mod usage;
 
 use std::convert::Infallible;
 use std::future::poll_fn;

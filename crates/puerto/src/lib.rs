@@ -19,6 +19,7 @@ mod record;
 mod reload;
 mod tasks;
 mod telemetry;
+mod usage;
 mod watch;
 
 use std::process::ExitCode;

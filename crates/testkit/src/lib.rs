@@ -17,7 +17,7 @@ pub mod syslog;
 pub mod web;
 
 pub use hub::{Hub, Session};
-pub use peers::{Fixture, hostile, odd, peer, pets, root, scripted, scripted_http};
+pub use peers::{Fixture, heavy, hostile, odd, peer, pets, root, scripted, scripted_http};
 pub use postgres::postgres;
 pub use secure::Secure;
 pub use smtp::MailServer;

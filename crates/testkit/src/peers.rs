@@ -97,6 +97,17 @@ pub fn hostile() -> Value {
     json!({"command": "python3", "args": [root().join("crates/testkit/servers/hostile.py")]})
 }
 
+/// The definition of the fixture behind a shell that starts another process, which holds so many MiB of memory.
+pub fn heavy(hub: &str, mebibytes: u32) -> Value {
+    let fixture = Fixture::program(hub);
+    // What has no end of a line is kept until it ends.
+    let script = format!(
+        "{{ head -c {mebibytes}M /dev/zero; tail -f /dev/null; }} | tail -n 1 >/dev/null & exec {} --stdio",
+        fixture.display()
+    );
+    json!({"command": "sh", "args": ["-c", script]})
+}
+
 /// The definition of the small server of either era that shows exactly what it received, and waits, hangs or
 /// refuses to start as asked.
 pub fn scripted(arguments: &[&str]) -> Value {

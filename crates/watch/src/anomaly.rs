@@ -1,6 +1,7 @@
 //! Readings out of the ordinary, without anybody having said what is ordinary. A reading is compared with a level that
 //! follows it, and, once two weeks are known, with the same hour of the week. What is far out pulls the level no further
 //! than what is nearly so (winsorised), so that an outage does not become ordinary, and one reading alone is none.
+//! What is taken from the machine comes in bursts, and is compared with the most of the last week instead (`peaks.rs`).
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,9 @@ use puerto_core::TenantId;
 use puerto_core::def::Measure;
 use serde::{Deserialize, Serialize};
 
+use peaks::Peaks;
+
+mod peaks;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +34,11 @@ const PULL: f64 = 3.0;
 const PATIENCE: f64 = 8.0;
 /// Readings in a row that are out of the hour of the week before it is said: five minutes.
 const SEASON_BEGINS_AFTER: u32 = 30;
+/// Readings of memory or processor time that are out, without as many that are in, before it is said: five minutes.
+/// Bursts are shorter, and a heap that leaks falls back each time that it is tidied up.
+const TAKEN_BEGINS_AFTER: u32 = 30;
+/// Readings for which something holds without a break, after which it is how things are now, and is learnt anew: a day.
+const BELIEVED_AFTER: u32 = 8_640;
 /// Weeks after which an hour of the week is known.
 const WEEKS_KNOWN: u8 = 2;
 /// Readings that an hour must have to count: a quarter of it.
@@ -37,34 +46,68 @@ const HOUR_READINGS_MIN: u32 = 90;
 /// Share of readings without anything going on, from which on throughput says nothing: agents work in bursts.
 const IDLE_SHARE_MAX: f64 = 0.1;
 
+const MEBIBYTE: f64 = 1_048_576.0;
 const HOUR_MS: i64 = 3_600_000;
 const WEEK: usize = 168;
 
-/// Things that are watched at the same time; each takes some 2 KiB.
+/// Things that are watched at the same time; each takes some 3 KiB.
 pub const DETECTORS_MAX: usize = 2_000;
 /// Time after which what gives no readings is forgotten: it would be learnt anew.
 const FORGOTTEN_MS: i64 = 21 * 24 * HOUR_MS;
 
+/// What a reading was compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The level that follows it.
+    HalfHour,
+    /// The same hour of earlier weeks.
+    HourOfWeek,
+    /// The most of the last week; less is never out of the ordinary.
+    MostOfWeek,
+}
+
 /// What a reading looked like.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Judged {
+    /// What was measured.
+    pub measure: Measure,
     /// The reading.
     pub value: f64,
     /// Between these it would have been ordinary.
     pub expected: (f64, f64),
     /// Whether it is out, and was for long enough.
     pub anomalous: bool,
-    /// Whether it was compared with the hour of the week.
-    pub is_seasonal: bool,
+    /// What it was compared with.
+    pub basis: Basis,
 }
 
 impl Judged {
     /// In words.
     pub fn why(&self) -> String {
-        let (low, high) = self.expected;
-        let by = if self.is_seasonal { "at this hour of the week" } else { "by the last half hour" };
-        format!("{} is outside of {} to {}, as expected {by}", short(self.value), short(low), short(high))
+        let [value, low, high] =
+            [self.value, self.expected.0, self.expected.1].map(|value| in_words(self.measure, value));
+        let by = match self.basis {
+            Basis::HalfHour => "by the last half hour",
+            Basis::HourOfWeek => "at this hour of the week",
+            Basis::MostOfWeek => {
+                return format!("{value} is more than {high}, well above the most of the last week");
+            }
+        };
+        format!("{value} is outside of {low} to {high}, as expected {by}")
     }
+}
+
+/// A value with its unit.
+fn in_words(measure: Measure, value: f64) -> String {
+    let (value, unit) = match measure {
+        Measure::Latency => (value, " ms"),
+        Measure::ErrorRate => (value * 100.0, " %"),
+        Measure::Throughput => (value, " a second"),
+        Measure::QueueDepth => (value, ""),
+        Measure::Memory => (value / MEBIBYTE, " MiB"),
+        Measure::Cpu => (value, " cores"),
+    };
+    format!("{}{unit}", short(value))
 }
 
 /// A number in as few digits as say enough.
@@ -74,19 +117,33 @@ fn short(value: f64) -> String {
     if digits == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
 }
 
-/// How the values of a measure are compared. Times and rates by their ratio, shares by their difference.
-const fn is_ratio(measure: Measure) -> bool {
-    !matches!(measure, Measure::ErrorRate)
+/// What ratios of a measure are about: they are of what it is beyond this, so that a little that becomes twice as little
+/// is nothing. Shares are compared by their difference.
+const fn ratio_from(measure: Measure) -> Option<f64> {
+    match measure {
+        Measure::ErrorRate => None,
+        Measure::Latency | Measure::Throughput | Measure::QueueDepth => Some(1.0),
+        Measure::Memory => Some(16.0 * MEBIBYTE),
+        Measure::Cpu => Some(0.1),
+    }
+}
+
+/// Whether it is taken from the machine.
+const fn is_taken(measure: Measure) -> bool {
+    matches!(measure, Measure::Memory | Measure::Cpu)
 }
 
 /// The least spread, so that what never changes does not make a little change a great one. Six times 0.1 as a ratio is
-/// about 1.8 times as much; of shares, 12 in a hundred.
+/// about 1.8 times as much; of shares, 12 in a hundred. Of what is taken: 1.4 times the most of the week and 7 MiB, or 1.8
+/// times and a twelfth of a core.
 const fn least_spread(measure: Measure) -> f64 {
     match measure {
         Measure::Latency => 0.1,
         Measure::ErrorRate => 0.02,
         Measure::Throughput => 0.12,
         Measure::QueueDepth => 0.25,
+        Measure::Memory => 0.06,
+        Measure::Cpu => 0.1,
     }
 }
 
@@ -112,10 +169,15 @@ pub struct Detector {
     calm: u32,
     out_of_season: u32,
     is_on: bool,
+    /// Readings since it is.
+    #[serde(default)]
+    on_for: u32,
     seen_ms: i64,
     /// The hour that goes on: its number since 1970, the sum of its levels, and how many.
     hour: (i64, f64, u32),
     week: Vec<Hour>,
+    #[serde(default)]
+    peaks: Peaks,
 }
 
 impl Detector {
@@ -132,9 +194,11 @@ impl Detector {
             calm: 0,
             out_of_season: 0,
             is_on: false,
+            on_for: 0,
             seen_ms: 0,
             hour: (0, 0.0, 0),
             week: Vec::new(),
+            peaks: Peaks::new(),
         }
     }
 
@@ -149,8 +213,15 @@ impl Detector {
         if self.readings == 0 {
             (self.level, self.recent) = (x, x);
         }
-        let judged = (self.readings >= WARM_UP && !self.is_idle()).then(|| self.judge(at_ms, value, x));
+        let judged = match is_taken(self.measure) {
+            true => self.judge_taken(value, x),
+            false => (self.readings >= WARM_UP && !self.is_idle()).then(|| self.judge(at_ms, value, x)),
+        };
         self.learn(value, x);
+        self.on_for = if self.is_on { self.on_for + 1 } else { 0 };
+        if self.on_for >= BELIEVED_AFTER {
+            *self = Self { seen_ms: self.seen_ms, hour: self.hour, ..Self::new(self.measure) };
+        }
         judged
     }
 
@@ -173,11 +244,32 @@ impl Detector {
         self.is_on = begins || self.is_on && self.calm < ENDS_AFTER;
         let (level, spread) = season.unwrap_or((self.level, spread));
         Judged {
+            measure: self.measure,
             value,
             expected: (self.outward(level - OUT * spread), self.outward(level + OUT * spread)),
             anomalous: self.is_on,
-            is_seasonal: season.is_some(),
+            basis: if season.is_some() { Basis::HourOfWeek } else { Basis::HalfHour },
         }
+    }
+
+    /// By the most of the week, once that is known. A reading that is in takes back one that was out.
+    fn judge_taken(&mut self, value: f64, x: f64) -> Option<Judged> {
+        let bound = self.peaks.highest()? + OUT * least_spread(self.measure);
+        let is_out = x > bound;
+        self.out = if is_out { TAKEN_BEGINS_AFTER.min(self.out + 1) } else { self.out.saturating_sub(1) };
+        self.calm = if is_out { 0 } else { self.calm + 1 };
+        let is_over = self.is_on && self.calm >= ENDS_AFTER;
+        if is_over {
+            self.out = 0;
+        }
+        self.is_on = !is_over && (self.is_on || self.out >= TAKEN_BEGINS_AFTER);
+        Some(Judged {
+            measure: self.measure,
+            value,
+            expected: (0.0, self.outward(bound)),
+            anomalous: self.is_on,
+            basis: Basis::MostOfWeek,
+        })
     }
 
     fn usual_spread(&self) -> f64 {
@@ -198,6 +290,9 @@ impl Detector {
         }
         self.idle += share * (f64::from(u8::from(value <= 0.0)) - self.idle);
         self.recent += (x - self.recent) / SHORT_MEMORY.min(f64::from(self.readings));
+        if is_taken(self.measure) {
+            self.peaks.see(self.recent);
+        }
         self.hour.1 += x;
         self.hour.2 += 1;
     }
@@ -210,7 +305,12 @@ impl Detector {
             self.hour = (hour, sum, count);
             return;
         }
-        if count < HOUR_READINGS_MIN || self.is_on {
+        let is_counted = count >= HOUR_READINGS_MIN;
+        if is_taken(self.measure) {
+            self.peaks.turn(is_counted, PULL * least_spread(self.measure));
+            return;
+        }
+        if !is_counted || self.is_on {
             return;
         }
         if self.week.is_empty() {
@@ -245,11 +345,11 @@ impl Detector {
     }
 
     fn inward(&self, value: f64) -> f64 {
-        if is_ratio(self.measure) { value.max(0.0).ln_1p() } else { value }
+        ratio_from(self.measure).map_or(value, |from| (value.max(0.0) / from).ln_1p())
     }
 
     fn outward(&self, x: f64) -> f64 {
-        if is_ratio(self.measure) { x.exp_m1().max(0.0) } else { x.clamp(0.0, 1.0) }
+        ratio_from(self.measure).map_or(x.clamp(0.0, 1.0), |from| x.exp_m1().max(0.0) * from)
     }
 }
 

@@ -224,11 +224,11 @@ pub enum UrgencyDef {
 pub struct AnomalyRule {
     /// What is measured; anything where left out.
     pub measures: Vec<Measure>,
-    /// Of what: services, servers, or tools as `server.tool`. `*` stands for any text.
+    /// Of what: services, servers, tools as `server.tool`, or `this hub`. `*` stands for any text.
     pub subjects: Vec<String>,
 }
 
-/// What is measured of a service, a server or a tool.
+/// What is measured of a service, a server, a tool or the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
@@ -240,6 +240,10 @@ pub enum Measure {
     Throughput,
     /// Calls that wait.
     QueueDepth,
+    /// Memory in use by the processes of a server that is a child, in bytes.
+    Memory,
+    /// Cores that they keep busy.
+    Cpu,
 }
 
 impl Measure {
@@ -250,6 +254,8 @@ impl Measure {
             Measure::ErrorRate => "error_rate",
             Measure::Throughput => "throughput",
             Measure::QueueDepth => "queue_depth",
+            Measure::Memory => "memory",
+            Measure::Cpu => "cpu",
         }
     }
 }

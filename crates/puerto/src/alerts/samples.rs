@@ -2,7 +2,7 @@
 //! /metrics/prometheus` reads, so that a rule here and one in Prometheus see the same numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,16 +19,19 @@ use super::{Alerts, now_ms};
 use crate::audit::Seal;
 use crate::http::readings;
 use crate::record::metrics::{Form, list, series};
+use crate::usage::{Meter, Taken};
 use crate::watch::Watch;
 
 /// How often samples are taken.
 const SAMPLE: Duration = Duration::from_secs(10);
 /// How often burn rates are: a sum of checks is of a minute.
 const BURN_EVERY: u32 = 6;
-/// How often what was learnt is written: each half hour. A kill takes what was learnt since.
+/// How often what was learnt is written: each half hour, and at the end. A kill takes what was learnt since.
 const KEEP_EVERY: u32 = 180;
 /// The file that it lies in, beside the database.
 const LEARNT: &str = "anomalies.json";
+/// What readings of the hub's own process are of. No server is called so: names have no spaces.
+const HUB: &str = "this hub";
 /// Calls between two samples from which on a share of them that failed says something.
 const CALLS_MIN: f64 = 5.0;
 
@@ -59,12 +62,15 @@ struct Calls {
 }
 
 impl Alerts {
-    /// Takes samples, for as long as it is polled.
+    /// Takes samples until the hub drains, and keeps what was learnt of them.
     pub(super) async fn sample(&self, readers: &Readers) {
         let file = self.store.beside(LEARNT);
         let mut sampler = Sampler { detectors: learnt(file.as_deref()), ..Sampler::default() };
-        let mut turn = 1;
+        let mut meter = Meter::default();
+        let mut turn: u32 = 0;
         loop {
+            let taken = meter.read(&readers.hub).await;
+            self.metrics.takes(&taken);
             let readings = readings(&self.store, &readers.watch, &readers.seal, self).await;
             let text = self.metrics.render(&readers.hub, &self.store, &readings, Form::Text);
             let names = self.pipeline().metric_names();
@@ -72,7 +78,9 @@ impl Alerts {
             sampler.read(&text, &names, now_ms(), &mut signals);
             sampler.services(&readers.watch.checks, now_ms(), &mut signals);
             sampler.queues(&readers.hub, now_ms(), &mut signals);
-            if turn % BURN_EVERY == 0 {
+            sampler.taken(&taken, now_ms(), &mut signals);
+            // With the first ones too: what was spent before a restart goes on being spent.
+            if turn.is_multiple_of(BURN_EVERY) {
                 readers.watch.flush().await;
                 burns(&self.store, &readers.watch.checks, &mut signals).await;
             }
@@ -80,17 +88,14 @@ impl Alerts {
                 let mut pipeline = self.pipeline();
                 signals.iter().for_each(|signal| pipeline.observe(signal, now_ms()));
             }
-            if turn % KEEP_EVERY == 0
-                && let Some(file) = file.clone()
-            {
-                let text = sampler.detectors.snapshot();
-                let kept = tokio::task::spawn_blocking(move || keep(&file, &text)).await;
-                if let Ok(Err(error)) = kept {
-                    tracing::warn!(%error, "what is ordinary could not be kept; after a restart it is learnt anew");
-                }
-            }
             turn = turn.wrapping_add(1);
-            tokio::time::sleep(SAMPLE).await;
+            let is_stopping = tokio::time::timeout(SAMPLE, readers.hub.draining.cancelled()).await.is_ok();
+            if is_stopping || turn.is_multiple_of(KEEP_EVERY) {
+                sampler.keep(file.clone()).await;
+            }
+            if is_stopping {
+                return;
+            }
         }
     }
 }
@@ -153,6 +158,31 @@ impl Sampler {
             let Some(live) = upstream.connected() else { continue };
             let reading = (upstream.tenant.clone(), upstream.name.to_string(), Measure::QueueDepth);
             self.take(reading, now_ms, live.waiting() as f64, to);
+        }
+    }
+
+    /// What servers and the hub take from the machine.
+    fn taken(&mut self, all: &[Taken], now_ms: i64, to: &mut Vec<Signal>) {
+        for one in all {
+            let (tenant, subject) = match &one.owner {
+                Some((tenant, server)) => (tenant.clone(), server.to_string()),
+                None => (TenantId::default(), HUB.to_owned()),
+            };
+            let memory = one.largest.map(|bytes| (Measure::Memory, bytes as f64));
+            let cpu = one.busiest.map(|cores| (Measure::Cpu, cores));
+            for (measure, value) in memory.into_iter().chain(cpu) {
+                self.take((tenant.clone(), subject.clone(), measure), now_ms, value, to);
+            }
+        }
+    }
+
+    /// Writes what was learnt, where there is a place for it.
+    async fn keep(&self, file: Option<PathBuf>) {
+        let Some(file) = file else { return };
+        let text = self.detectors.snapshot();
+        let kept = tokio::task::spawn_blocking(move || keep(&file, &text)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::warn!(%error, "what is ordinary could not be kept; after a restart it is learnt anew");
         }
     }
 
@@ -260,6 +290,8 @@ async fn burns(store: &Store, checks: &Checks, to: &mut Vec<Signal>) {
 
 #[cfg(test)]
 mod tests {
+    use puerto_core::ServerName;
+
     use super::*;
 
     #[test]
@@ -287,6 +319,34 @@ mod tests {
             })
             .collect();
         assert_eq!(anomalous, [("db", Measure::Latency), ("db.query", Measure::Latency)].into());
+    }
+
+    #[test]
+    fn what_rests_gives_no_reading_and_what_was_just_started_none_of_its_time() {
+        let taken = |owner: Option<&str>, largest, busiest| Taken {
+            owner: owner.map(|name| (TenantId::default(), ServerName::new(name).unwrap())),
+            memory: 0,
+            cpu: Duration::ZERO,
+            processes: 0,
+            largest,
+            busiest,
+        };
+        let all = [
+            taken(Some("rests"), None, None),
+            taken(Some("begins"), Some(1 << 20), None),
+            taken(None, Some(2 << 20), Some(0.5)),
+        ];
+        let mut sampler = Sampler::default();
+        sampler.taken(&all, 7, &mut Vec::new());
+        let mut expected = Detectors::default();
+        for (subject, measure, value) in [
+            ("begins", Measure::Memory, 1_048_576.0),
+            (HUB, Measure::Memory, 2_097_152.0),
+            (HUB, Measure::Cpu, 0.5),
+        ] {
+            expected.take(&(TenantId::default(), subject.into(), measure), 7, value);
+        }
+        assert_eq!(sampler.detectors, expected);
     }
 
     #[test]

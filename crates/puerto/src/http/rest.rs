@@ -27,13 +27,14 @@ use super::apps::{self, Apps};
 use super::events::{self, Bounds};
 use super::problem::Refused;
 use super::status_page::{self, StatusPages};
-use super::{alerts, archive, audit, context, metrics, services, tasks, texts, tools, usage};
+use super::{alerts, archive, audit, context, metrics, services, tasks, texts, tools};
 use crate::alerts::Alerts;
 use crate::audit::Seal;
 use crate::feed::Feed;
 use crate::record::metrics::Metrics;
 use crate::reload::{Changes, Reload};
 use crate::tasks::Tasks;
+use crate::usage::Processes;
 use crate::watch::Watch;
 
 /// What handlers share.
@@ -578,15 +579,19 @@ async fn server(
     Path((tenant, name)): Path<(String, String)>,
 ) -> Answer<ServerView> {
     let (tenant, upstream, ctx) = api.find_server(&tenant, &name)?;
-    let view = ctx.run(Kind::Control("server.read"), async { Ok(server_view(&tenant, &upstream)) }).await?;
+    let view = async {
+        let running = Processes::read_aside().await;
+        Ok(server_view(&tenant, &upstream, running.as_ref()))
+    };
+    let view = ctx.run(Kind::Control("server.read"), view).await?;
     Ok(Json(view))
 }
 
-fn server_view(tenant: &Tenant, upstream: &Upstream) -> ServerView {
+fn server_view(tenant: &Tenant, upstream: &Upstream, running: Option<&Processes>) -> ServerView {
     let state = upstream.state();
     let offer = upstream.offer();
     let count = |kind| offer.as_ref().map_or(0, |offer| offer.list(kind).len());
-    let used = upstream.pid().and_then(usage::of_group);
+    let used = upstream.pid().and_then(|pid| running?.of(pid));
     ServerView {
         tenant: upstream.tenant.to_string(),
         name: upstream.name.to_string(),
@@ -603,7 +608,11 @@ fn server_view(tenant: &Tenant, upstream: &Upstream) -> ServerView {
         alias: tenant.keeper.alias(&upstream.name).to_owned(),
         protocol: offer.as_ref().map(|offer| offer.about.revision.text()),
         pid: upstream.pid(),
-        instances: upstream.instances().iter().map(|(session, own)| instance_view(*session, own)).collect(),
+        instances: upstream
+            .instances()
+            .iter()
+            .map(|(session, own)| instance_view(*session, own, running))
+            .collect(),
         memory_bytes: used.map(|used| used.memory),
         cpu_seconds: used.map(|used| used.cpu.as_secs_f64()),
         uptime_s: upstream.uptime().map(|up| up.as_secs_f64()),
@@ -616,9 +625,9 @@ fn server_view(tenant: &Tenant, upstream: &Upstream) -> ServerView {
     }
 }
 
-fn instance_view(session: u64, instance: &Upstream) -> InstanceView {
+fn instance_view(session: u64, instance: &Upstream, running: Option<&Processes>) -> InstanceView {
     let state = instance.state();
-    let used = instance.pid().and_then(usage::of_group);
+    let used = instance.pid().and_then(|pid| running?.of(pid));
     InstanceView {
         session,
         status: state.name(),

@@ -31,6 +31,7 @@ pub(crate) use exposition::{Form, series};
 pub(crate) use readings::{Readings, Services, Tests};
 
 use crate::telemetry::Counts;
+use crate::usage::Taken;
 
 /// Series of one metric. A tool's name comes from servers, so their number is theirs to choose; beyond
 /// this many a series is counted under the name `other`.
@@ -111,6 +112,7 @@ pub(crate) struct Metrics {
     notifications: Family<NotificationLabels, Counter>,
     copies: Family<CopyLabels, Counter>,
     state: States,
+    taken: TakenFamilies,
     series: Mutex<HashMap<Key, Series>>,
     spans: Counts,
     points: Counts,
@@ -140,6 +142,19 @@ struct States {
     firing: Family<SeverityLabels, Gauge>,
 }
 
+/// Of a metric of which there is one series, or none.
+type NoLabels = [(&'static str, &'static str); 0];
+
+/// What servers and the hub take from the machine, as it was last read; nothing where that cannot be read.
+#[derive(Default)]
+struct TakenFamilies {
+    memory: Family<ServerLabels, Gauge>,
+    cpu: Family<ServerLabels, Counter<f64, AtomicU64>>,
+    processes: Family<ServerLabels, Gauge>,
+    hub_memory: Family<NoLabels, Gauge>,
+    hub_cpu: Family<NoLabels, Counter<f64, AtomicU64>>,
+}
+
 /// Registers a metric under its name in the list.
 fn register(registry: &mut Registry, what: &list::Metric, metric: impl prometheus_client::registry::Metric) {
     match what.unit {
@@ -156,9 +171,11 @@ impl Metrics {
             Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0])
         });
         let (mut registry, bytes, state) = (Registry::default(), Family::default(), States::default());
+        let taken = TakenFamilies::default();
         register(&mut registry, &list::OPERATION_DURATION, durations.clone());
         register(&mut registry, &list::PAYLOAD_BYTES, Family::clone(&bytes));
         state.register(&mut registry);
+        taken.register(&mut registry);
         let notifications = Family::<NotificationLabels, Counter>::default();
         register(&mut registry, &list::NOTIFICATIONS, notifications.clone());
         let copies = Family::<CopyLabels, Counter>::default();
@@ -182,6 +199,7 @@ impl Metrics {
             notifications,
             copies,
             state,
+            taken,
             series,
             spans,
             points,
@@ -276,6 +294,12 @@ impl Metrics {
         }
     }
 
+    /// Takes in what servers and the hub take now. A server that is not among them is none any more.
+    pub(crate) fn takes(&self, all: &[Taken]) {
+        let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        self.taken.set(all);
+    }
+
     /// As text; what is a state and not an event is read now.
     pub(crate) fn render(&self, hub: &Hub, store: &Store, readings: &Readings, form: Form) -> String {
         let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
@@ -352,6 +376,35 @@ impl States {
         for (severity, firing) in Severity::ALL.into_iter().zip(readings.firing) {
             let labels = SeverityLabels { severity: severity.name() };
             self.firing.get_or_create(&labels).set(i64::try_from(firing).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl TakenFamilies {
+    fn register(&self, to: &mut Registry) {
+        register(to, &list::SERVER_MEMORY, self.memory.clone());
+        register(to, &list::SERVER_CPU, self.cpu.clone());
+        register(to, &list::SERVER_PROCESSES, self.processes.clone());
+        register(to, &list::HUB_MEMORY, self.hub_memory.clone());
+        register(to, &list::HUB_CPU, self.hub_cpu.clone());
+    }
+
+    fn set(&self, all: &[Taken]) {
+        self.memory.clear();
+        self.processes.clear();
+        self.cpu.clear();
+        for one in all {
+            let memory = i64::try_from(one.memory).unwrap_or(i64::MAX);
+            let seconds = one.cpu.as_secs_f64().to_bits();
+            let Some((tenant, server)) = &one.owner else {
+                self.hub_memory.get_or_create(&[]).set(memory);
+                self.hub_cpu.get_or_create(&[]).inner().store(seconds, Ordering::Relaxed);
+                continue;
+            };
+            let labels = ServerLabels { tenant: tenant.to_string(), server: server.to_string() };
+            self.memory.get_or_create(&labels).set(memory);
+            self.processes.get_or_create(&labels).set(one.processes.into());
+            self.cpu.get_or_create(&labels).inner().store(seconds, Ordering::Relaxed);
         }
     }
 }

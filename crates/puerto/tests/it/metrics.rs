@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use puerto_testkit::prometheus::{Prometheus, promtool};
-use puerto_testkit::{Hub, odd, postgres, root, wait_until};
+use puerto_testkit::{Hub, heavy, odd, postgres, root, wait_until};
 use serde_json::{Value, json};
 
 use crate::PUERTO;
@@ -145,4 +145,31 @@ fn prometheus_scrapes_and_every_query_of_the_dashboards_returns_data() {
         assert!(rule["health"] != "err", "{rule}");
         assert_eq!(rule["state"], "inactive", "{rule}");
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_servers_take_is_read_with_all_that_they_have_started() {
+    let files = json!({"builtin": "file", "options": {"roots": ["."]}});
+    let hub = Hub::with_servers(PUERTO, &json!({"heavy": heavy(PUERTO, 64), "files": files}));
+    let taken = |name: &str| {
+        let text = hub.get("/metrics/prometheus").body;
+        let wanted = format!("puerto_server_{name}{{tenant=\"default\",server=\"heavy\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&*wanted)?.parse::<f64>().ok())
+    };
+    wait_until("its memory is read", || taken("memory_bytes").filter(|bytes| *bytes > 64e6));
+    let (processes, cpu) = (taken("processes").unwrap(), taken("cpu_seconds_total").unwrap());
+    assert!(processes >= 3.0 && cpu > 0.0, "{processes} {cpu}");
+    let view = hub.get("/api/servers/default/heavy").json();
+    assert!(view["memory_bytes"].as_f64() > Some(64e6), "{view}");
+    let text = hub.get("/metrics/prometheus").body;
+    assert!(
+        value(&text, "puerto_hub_memory_bytes{}") > 1e6
+            && value(&text, "puerto_hub_cpu_seconds_total{}") > 0.0
+    );
+    // It lives in the hub, and takes nothing of its own.
+    assert!(!text.contains("puerto_server_memory_bytes{tenant=\"default\",server=\"files\"}"), "{text}");
+    assert_eq!(hub.post("/api/servers/default/heavy/stop", "").status, 200);
+    wait_until("it takes nothing", || taken("memory_bytes").filter(|bytes| *bytes < 1.0));
+    assert!(taken("processes") < Some(1.0) && taken("cpu_seconds_total") >= Some(cpu));
 }

@@ -1,6 +1,6 @@
 //! The REST interface, walked as a program would.
 
-use puerto_testkit::{Fixture, Hub, scripted};
+use puerto_testkit::{Fixture, Hub, odd, scripted};
 use serde_json::{Value, json};
 
 use crate::PUERTO;
@@ -270,12 +270,16 @@ fn a_query_that_makes_no_sense_is_a_problem() {
 
 #[test]
 fn every_metric_is_there_once_something_was_called() {
-    let hub = hub();
-    hub.call("/mcp", "monitor__get_uptime", json!({}));
-    let metrics = puerto_testkit::wait_until("the call is counted", || {
-        let metrics = hub.get("/metrics/prometheus").body;
-        metrics.contains("tools/call").then_some(metrics)
-    });
+    let hub = Hub::with_servers(PUERTO, &json!({"odd": odd(&[])}));
+    hub.call("/mcp", "odd__pid", json!({}));
+    let metrics =
+        puerto_testkit::wait_until("the call is counted and the process of the server read", || {
+            let metrics = hub.get("/metrics/prometheus").body;
+            ["tools/call", "puerto_server_processes{"]
+                .iter()
+                .all(|part| metrics.contains(part))
+                .then_some(metrics)
+        });
     let table = include_str!("../../../../docs/metrics.md").lines().filter(|line| line.starts_with("| `"));
     let names: Vec<_> = table.filter_map(|line| line.split('`').nth(1)).collect();
     assert!(names.len() > 15, "{names:?}");

@@ -31,7 +31,7 @@ impl Dice {
 /// readings far out, as there are.
 fn readings(measure: Measure, seed: u64, weeks: usize) -> Vec<f64> {
     let mut dice = Dice(seed);
-    let mut wander = 0.0;
+    let (mut wander, mut extra) = (0.0, Burst::default());
     (0..weeks * week())
         .map(|at| {
             let day = (at % DAY) as f64 / DAY as f64;
@@ -51,13 +51,56 @@ fn readings(measure: Measure, seed: u64, weeks: usize) -> Vec<f64> {
                 }
                 Measure::Throughput => (20.0 + 200.0 * busy) * (0.1 * dice.normal() + wander).exp(),
                 Measure::QueueDepth => (busy * 3.0 + dice.normal()).max(0.0).floor(),
+                Measure::Memory => {
+                    // A heap that is tidied up every few minutes, what is kept of each day's work, and for an hour now and
+                    // then a browser. On Wednesdays it is started anew.
+                    let tidied = (at % 23) as f64 / 23.0;
+                    let age = (at + 4 * DAY) % week();
+                    let kept = (age.min(6 * DAY) as f64 / DAY as f64) * 12.0 + 20.0 * busy;
+                    let started = (age as f64 / 360.0).min(1.0);
+                    extra.step(&mut dice, 0.000_2 * busy, 360, 150.0);
+                    let usual = (90.0 + kept) * started.max(0.4) * (1.0 + 0.7 * tidied) + extra.high;
+                    usual * MEBIBYTE * (0.02 * dice.normal() + 0.2 * wander).exp()
+                }
+                Measure::Cpu => {
+                    // Next to nothing, and bursts that last for seconds or for minutes.
+                    extra.step(&mut dice, 0.01 * busy, 20, 1.0);
+                    let idle = 0.002 + 0.004 * dice.even();
+                    if is_odd { 3.0 } else { (idle + extra.high * (0.7 + 0.1 * dice.normal())).max(0.0) }
+                }
             }
         })
         .collect()
 }
 
-const MEASURES: [Measure; 4] =
-    [Measure::Latency, Measure::ErrorRate, Measure::Throughput, Measure::QueueDepth];
+/// Work that comes now and then, and lasts for a while.
+#[derive(Default)]
+struct Burst {
+    high: f64,
+    left: usize,
+}
+
+impl Burst {
+    fn step(&mut self, dice: &mut Dice, share: f64, usual_length: usize, usual_height: f64) {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.high = 0.0;
+        }
+        if self.left == 0 && dice.even() < share {
+            self.left = (usual_length as f64 * (0.2 + 1.6 * dice.even())) as usize;
+            self.high = usual_height * (0.3 + 0.7 * dice.even());
+        }
+    }
+}
+
+const MEASURES: [Measure; 6] = [
+    Measure::Latency,
+    Measure::ErrorRate,
+    Measure::Throughput,
+    Measure::QueueDepth,
+    Measure::Memory,
+    Measure::Cpu,
+];
 
 /// Readings at which an alarm begins.
 fn alarms(detector: &mut Detector, values: &[f64], from: usize) -> Vec<usize> {
@@ -99,7 +142,7 @@ fn what_is_out_of_the_ordinary_is_found_soon() {
     let begin = DAY + DAY / 3;
     // What happens, of what, and after how many readings it must have been found.
     type Happens = fn(usize, f64) -> f64;
-    let cases: [(&str, Measure, Happens, usize); 6] = [
+    let cases: [(&str, Measure, Happens, usize); 10] = [
         ("a spike of five minutes", Measure::Latency, |at, x| if at < 30 { x * 12.0 } else { x }, 6),
         ("a step", Measure::Latency, |_, x| x * 6.0, 6),
         ("a drop to nothing", Measure::Throughput, |_, _| 0.0, 6),
@@ -111,6 +154,10 @@ fn what_is_out_of_the_ordinary_is_found_soon() {
             |at, x| x * 1.03_f64.powf(at as f64 / 360.0),
             4 * DAY,
         ),
+        ("memory doubles in an hour", Measure::Memory, |at, x| x * 2.0_f64.powf(at as f64 / 360.0), 600),
+        ("memory doubles in six hours", Measure::Memory, |at, x| x * 2.0_f64.powf(at as f64 / 2160.0), 3_600),
+        ("three times the memory from one moment on", Measure::Memory, |_, x| x * 3.0, 60),
+        ("it turns in circles on two cores", Measure::Cpu, |_, x| x.max(2.0), 31),
     ];
     for (name, measure, happens, within) in cases {
         let (mut detector, mut values) = learnt(measure);
@@ -124,6 +171,58 @@ fn what_is_out_of_the_ordinary_is_found_soon() {
 }
 
 #[test]
+fn a_heap_that_is_tidied_up_and_doubles_in_an_hour_is_found_within_it() {
+    let heap = |at: usize| (80.0 + 40.0 * (at % 19) as f64 / 19.0) * MEBIBYTE;
+    let mut detector = Detector::new(Measure::Memory);
+    let usual: Vec<_> = (0..2 * DAY).map(heap).collect();
+    assert_eq!(alarms(&mut detector, &usual, 0), [0; 0]);
+    let leak: Vec<_> = (0..720).map(|at| heap(at) * 2.0_f64.powf(at as f64 / 360.0)).collect();
+    let begun = alarms(&mut detector, &leak, 2 * DAY);
+    assert!(begun.len() == 1 && begun[0] < 360, "{begun:?}");
+    let judged = detector.take((2 * DAY + 720) as i64 * EACH_MS, 400.0 * MEBIBYTE).unwrap();
+    assert_eq!((judged.basis, judged.anomalous), (Basis::MostOfWeek, true));
+    let why = judged.why();
+    assert!(why.starts_with("400 MiB is more than 1") && why.contains("the most of the last week"), "{why}");
+}
+
+#[test]
+fn what_is_taken_may_be_less_or_more_of_next_to_nothing_or_a_burst() {
+    let memory = |mib: f64| mib * MEBIBYTE;
+    for (measure, usual, then) in [
+        // A new process is smaller than one that has worked for long.
+        (Measure::Memory, memory(400.0), vec![memory(40.0); 500]),
+        (Measure::Memory, memory(2.0), vec![memory(8.0); 500]),
+        (Measure::Cpu, 0.001, vec![0.01; 500]),
+        // A page is opened for four minutes, again and again.
+        (
+            Measure::Memory,
+            memory(60.0),
+            (0..500).map(|at| memory(if at % 100 < 24 { 900.0 } else { 60.0 })).collect(),
+        ),
+        (Measure::Cpu, 0.001, (0..500).map(|at| if at % 100 < 24 { 2.0 } else { 0.001 }).collect()),
+    ] {
+        let mut detector = Detector::new(measure);
+        assert_eq!(alarms(&mut detector, &vec![usual; 2 * DAY], 0), [0; 0]);
+        assert_eq!(alarms(&mut detector, &then, 2 * DAY), [0; 0], "{measure:?} {usual}");
+    }
+}
+
+#[test]
+fn what_stays_for_long_becomes_ordinary() {
+    for (measure, before, after) in
+        [(Measure::Latency, 40.0, 400.0), (Measure::Memory, 100.0 * MEBIBYTE, 300.0 * MEBIBYTE)]
+    {
+        let mut detector = Detector::new(measure);
+        assert_eq!(alarms(&mut detector, &vec![before; 3 * week()], 0), [0; 0]);
+        let begun = alarms(&mut detector, &vec![after; DAY + 100], 3 * week());
+        assert_eq!(begun.len(), 1, "{measure:?}: {begun:?}");
+        assert!(!detector.is_on, "{measure:?}");
+        let again = alarms(&mut detector, &vec![after; week()], 3 * week() + DAY + 100);
+        assert_eq!(again, [0; 0], "{measure:?}");
+    }
+}
+
+#[test]
 fn one_reading_alone_is_no_alarm_and_what_is_over_ends() {
     let mut detector = Detector::new(Measure::Latency);
     let mut values = vec![50.0; 400];
@@ -132,7 +231,7 @@ fn one_reading_alone_is_no_alarm_and_what_is_over_ends() {
     assert_eq!(alarms(&mut detector, &[500.0; 10], 400), [2]);
     let judged = detector.take(410 * EACH_MS, 500.0).unwrap();
     assert!(judged.anomalous && judged.expected.1 < 110.0 && judged.expected.0 > 20.0, "{judged:?}");
-    assert!(judged.why().starts_with("500 is outside of 2"), "{}", judged.why());
+    assert!(judged.why().starts_with("500 ms is outside of 2"), "{}", judged.why());
     for at in 0..ENDS_AFTER {
         let judged = detector.take(i64::from(411 + at) * EACH_MS, 50.0).unwrap();
         assert_eq!(judged.anomalous, at + 1 < ENDS_AFTER);

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::list::{
     ALERTS_FIRING, AUDITS_COUNT, CHECKPOINT_AGE, CHECKPOINT_COPIES, EVENTS_COUNT, EVENTS_INGESTED,
-    HEALTHY_SERVICES, Metric, NOTIFICATIONS, OPERATION_DURATION, PAYLOAD_BYTES, POINTS_LOST, POINTS_SENT,
-    QUEUE_DEPTH, RECORDS_LOST, SERVER_FAILING, SERVER_RESTARTS, SERVER_UP, SESSIONS_OPEN, SPANS_LOST,
-    SPANS_SENT, TESTS_STATUS, TEXTS_LOST, TOTAL_SERVICES, UPTIME_PERCENT,
+    HEALTHY_SERVICES, HUB_CPU, HUB_MEMORY, Metric, NOTIFICATIONS, OPERATION_DURATION, PAYLOAD_BYTES,
+    POINTS_LOST, POINTS_SENT, QUEUE_DEPTH, RECORDS_LOST, SERVER_CPU, SERVER_FAILING, SERVER_MEMORY,
+    SERVER_PROCESSES, SERVER_RESTARTS, SERVER_UP, SESSIONS_OPEN, SPANS_LOST, SPANS_SENT, TESTS_STATUS,
+    TEXTS_LOST, TOTAL_SERVICES, UPTIME_PERCENT,
 };
 
 /// How a panel shows its numbers.
@@ -156,6 +157,8 @@ fn overview() -> Dashboard {
                 12,
                 vec![(rate(NOTIFICATIONS), "{{channel}} {{result}}")],
             ),
+            panel("Memory of the hub", Shape::Lines, "bytes", 12, vec![(HUB_MEMORY.name.into(), "hub")]),
+            panel("Cores of the hub", Shape::Lines, "none", 12, vec![(rate(HUB_CPU), "hub")]),
             panel(
                 "Copies of checkpoints per second",
                 Shape::Lines,
@@ -216,6 +219,15 @@ fn services() -> Dashboard {
                 vec![(quantile("0.95", ", tenant, server"), EACH)],
             ),
             panel("Restarts", Shape::Lines, "none", 12, vec![(chosen(SERVER_RESTARTS), EACH)]),
+            panel("Memory", Shape::Lines, "bytes", 8, vec![(chosen(SERVER_MEMORY), EACH)]),
+            panel(
+                "Cores",
+                Shape::Lines,
+                "none",
+                8,
+                vec![(format!("rate({}[$__rate_interval])", chosen(SERVER_CPU)), EACH)],
+            ),
+            panel("Processes", Shape::Lines, "none", 8, vec![(chosen(SERVER_PROCESSES), EACH)]),
         ],
     }
 }

@@ -93,6 +93,24 @@ pub(crate) const SERVER_FAILING: Metric =
     Metric::gauge("puerto_server_failing", "1 where a server should serve and cannot").of(SERVER);
 pub(crate) const SERVER_RESTARTS: Metric =
     Metric::gauge("puerto_server_restarts", "Starts of a server after its first").of(SERVER);
+pub(crate) const SERVER_MEMORY: Metric = Metric::gauge(
+    "puerto_server_memory_bytes",
+    "Resident memory of the processes of a server that is a child, and of what they have started",
+)
+.of(SERVER)
+.in_unit("bytes");
+pub(crate) const SERVER_CPU: Metric = Metric::counter(
+    "puerto_server_cpu_seconds_total",
+    "Processor time that they have taken, over all restarts",
+)
+.of(SERVER)
+.in_unit("seconds");
+pub(crate) const SERVER_PROCESSES: Metric =
+    Metric::gauge("puerto_server_processes", "How many they are; none while it rests").of(SERVER);
+pub(crate) const HUB_MEMORY: Metric =
+    Metric::gauge("puerto_hub_memory_bytes", "Resident memory of this hub itself").in_unit("bytes");
+pub(crate) const HUB_CPU: Metric =
+    Metric::counter("puerto_hub_cpu_seconds_total", "Processor time that it has taken").in_unit("seconds");
 pub(crate) const SESSIONS_OPEN: Metric =
     Metric::gauge("puerto_sessions_open", "Legacy sessions with clients");
 pub(crate) const RECORDS_LOST: Metric = Metric::gauge("puerto_records_lost", "Records that were not kept");
@@ -151,6 +169,11 @@ pub(crate) const ALL: &[Metric] = &[
     SERVER_UP,
     SERVER_FAILING,
     SERVER_RESTARTS,
+    SERVER_MEMORY,
+    SERVER_CPU,
+    SERVER_PROCESSES,
+    HUB_MEMORY,
+    HUB_CPU,
     SESSIONS_OPEN,
     RECORDS_LOST,
     TEXTS_LOST,

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use expect_test::expect_file;
+use puerto_core::{ServerName, TenantId};
 
 use super::list::ALL;
 use super::*;
@@ -51,6 +53,10 @@ fn every_metric_is_registered_as_the_list_says() {
     for family in [&metrics.state.up, &metrics.state.failing, &metrics.state.restarts] {
         family.get_or_create(&labels).set(1);
     }
+    let taken =
+        |owner| Taken { owner, memory: 1, cpu: Duration::ZERO, processes: 1, largest: None, busiest: None };
+    let server = (TenantId::default(), ServerName::new("s").unwrap());
+    metrics.takes(&[taken(Some(server)), taken(None)]);
     metrics.has_channels(["a"].into_iter());
     metrics.state.firing.get_or_create(&SeverityLabels { severity: "info" }).set(1);
     let mut text = String::new();
