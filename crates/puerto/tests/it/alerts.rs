@@ -1,9 +1,14 @@
 //! Alerts of a running hub, at receivers that are real.
 
+use std::path::Path;
 use std::process::Command;
+use std::time::SystemTime;
 
+use puerto_core::TenantId;
+use puerto_core::def::Measure;
 use puerto_testkit::smtp::{MailServer, Speaks};
-use puerto_testkit::{Hub, Secure, Web, postgres, wait_until};
+use puerto_testkit::{Fixture, Hub, Secure, Web, heavy, postgres, wait_until};
+use puerto_watch::anomaly::Detectors;
 use serde_json::{Value, json};
 
 use crate::PUERTO;
@@ -513,4 +518,93 @@ fn a_history_is_played_back() {
     std::fs::write(hub.dir.path().join("history.ndjson"), "{}").unwrap();
     let (code, _, wrong) = simulate(&[]);
     assert!(code == 1 && wrong.contains("line 1"), "{wrong}");
+}
+
+#[test]
+fn a_budget_that_is_spent_too_fast_is_told_and_a_restart_forgets_nothing_of_it() {
+    for store in ["sqlite://data/puerto.db".to_owned(), postgres()] {
+        let (hook, web, fine) = (Web::start(), Web::start(), Web::start());
+        let promising = |name: &str, web: &Web| {
+            let mut def = service(name, web);
+            def["objectives"] = json!([{"target": 99.9}]);
+            def
+        };
+        let services = json!([promising("web", &web), promising("fine", &fine)]);
+        let rules = json!([
+            {"name": "burning", "burn": {"urgency": "page"}, "severity": "critical"},
+            {"name": "at-risk", "burn": {"urgency": "ticket"}},
+        ]);
+        let config = config(&store, &hook, services, json!({"builtin": false, "rules": rules}));
+        let hub = Hub::start(PUERTO, &config);
+        wait_until("both are well", || (hub.get("/metrics").json()["healthyServices"] == 2).then_some(()));
+        web.says(|says| says.status = 500);
+        let asked = web.heard().len();
+        wait_until("enough checks have failed", || (web.heard().len() > asked + 10).then_some(()));
+        // Burn rates are read with the first samples of a hub, and then each minute.
+        let hub = Hub::start_in(PUERTO, &config, hub.stop().1);
+        assert_eq!(wait_told(&hook, 1), [only("fired", "web")]);
+        let found = alerts(&hub);
+        assert_eq!(
+            (found.len(), &found[0]["rule"], &found[0]["severity"]),
+            (1, &json!("burning"), &json!("critical"))
+        );
+        assert_eq!(found[0]["labels"]["objective"], "99.9", "{}", found[0]);
+    }
+}
+
+/// Leaves in a directory what a hub has learnt of these readings, the last of which was just now.
+fn learnt(dir: &Path, subject: &str, measure: Measure, readings: &[f64]) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let (now, each) = (i64::try_from(now.as_millis()).unwrap(), 10_000);
+    let mut detectors = Detectors::default();
+    for (value, before) in readings.iter().zip((0..i64::try_from(readings.len()).unwrap()).rev()) {
+        detectors.take(&(TenantId::default(), subject.into(), measure), now - before * each, *value);
+    }
+    std::fs::create_dir_all(dir.join("data")).unwrap();
+    std::fs::write(dir.join("data/anomalies.json"), detectors.snapshot()).unwrap();
+}
+
+#[test]
+fn a_tool_that_takes_longer_than_it_ever_did_is_out_of_the_ordinary() {
+    let hook = Web::start();
+    let dir = tempfile::TempDir::new().unwrap();
+    learnt(dir.path(), "pipe.wait", Measure::Latency, &[20.0; 400]);
+    let mut config = config("sqlite://data/puerto.db", &hook, json!([]), json!({}));
+    config["tenants"]["default"]["servers"] =
+        json!({"pipe": {"command": Fixture::program(PUERTO), "args": ["--stdio"]}});
+    let hub = Hub::start_in(PUERTO, &config, dir);
+    let alert = wait_until("it is found", || {
+        hub.call("/mcp", "pipe__wait", json!({"ms": 500}));
+        alerts(&hub).first().cloned()
+    });
+    assert_eq!((&alert["rule"], &alert["severity"]), (&json!("anomaly"), &json!("info")), "{alert}");
+    assert_eq!(alert["summary"], "latency of pipe.wait is out of the ordinary");
+    let why = alert["description"].as_str().unwrap();
+    assert!(why.contains(" ms is outside of ") && why.contains("by the last half hour"), "{why}");
+    assert_eq!(wait_told(&hook, 1), [only("fired", "pipe.wait")]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_leak_that_goes_on_while_the_hub_is_started_anew_is_told() {
+    const MEBIBYTE: f64 = 1_048_576.0;
+    let hook = Web::start();
+    let dir = tempfile::TempDir::new().unwrap();
+    // A day of little, and all but the last of the readings that it takes to be believed.
+    let mut readings = vec![8.0 * MEBIBYTE; 26 * 360];
+    readings.extend(vec![300.0 * MEBIBYTE; 29]);
+    learnt(dir.path(), "heavy", Measure::Memory, &readings);
+    let rules = json!([{"name": "leak", "anomaly": {"measures": ["memory"], "subjects": ["heavy"]}}]);
+    let mut config =
+        config("sqlite://data/puerto.db", &hook, json!([]), json!({"builtin": false, "rules": rules}));
+    config["tenants"]["default"]["servers"] = json!({"heavy": heavy(PUERTO, 128)});
+    let hub = Hub::start_in(PUERTO, &config, dir);
+    assert_eq!(wait_told(&hook, 1), [only("fired", "heavy")]);
+    let alert = hook.requests().pop().unwrap().json()["alerts"][0].clone();
+    assert_eq!((&alert["labels"]["rule"], &alert["labels"]["measure"]), (&json!("leak"), &json!("memory")));
+    assert!(alert["value"].as_f64() > Some(16.0 * MEBIBYTE), "{alert}");
+    // What it has learnt meanwhile is kept when it stops.
+    let (_, dir) = hub.stop();
+    let kept = std::fs::read_to_string(dir.path().join("data/anomalies.json")).unwrap();
+    assert!(Detectors::restore(&kept).is_ok() && kept.contains("this hub"), "{kept}");
 }
