@@ -11,9 +11,9 @@ use nix::unistd::{SysconfVar, sysconf};
 
 pub(crate) use meter::{Meter, Taken};
 
-/// Processes of the machine that are read at once. One takes some ten microseconds; where there are more, nothing is
-/// known rather than half of it.
-const PROCESSES_MAX: usize = 20_000;
+/// Processes of the machine that are read at once. One takes some 30 microseconds, so these a third of a second in ten;
+/// where there are more, nothing is known rather than half of it.
+const PROCESSES_MAX: usize = 10_000;
 
 /// What processes take together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

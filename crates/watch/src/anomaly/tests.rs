@@ -208,6 +208,16 @@ fn what_is_taken_may_be_less_or_more_of_next_to_nothing_or_a_burst() {
 }
 
 #[test]
+fn work_that_comes_each_day_is_told_on_the_first_days_only() {
+    let mut detector = Detector::new(Measure::Cpu);
+    assert_eq!(alarms(&mut detector, &vec![0.001; 3 * DAY], 0), [0; 0]);
+    // Two hours each day, where there never was any.
+    let values: Vec<_> = (0..14 * DAY).map(|at| if at % DAY < 720 { 0.6 } else { 0.001 }).collect();
+    let begun = alarms(&mut detector, &values, 3 * DAY);
+    assert!(begun.len() <= 3 && begun.iter().all(|at| *at < 3 * DAY), "{begun:?}");
+}
+
+#[test]
 fn what_stays_for_long_becomes_ordinary() {
     for (measure, before, after) in
         [(Measure::Latency, 40.0, 400.0), (Measure::Memory, 100.0 * MEBIBYTE, 300.0 * MEBIBYTE)]
