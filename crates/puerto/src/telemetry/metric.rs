@@ -117,7 +117,8 @@ impl Scraped {
             attributes: attributes(of, &labels),
             time,
             value: match of.kind {
-                Kind::Counter => Value::AsInt(whole(value)),
+                // Seconds are counted in parts of them.
+                Kind::Counter if of.unit != "seconds" => Value::AsInt(whole(value)),
                 _ => Value::AsDouble(value),
             },
         };
@@ -262,10 +263,11 @@ mod tests {
             mcp_server_operation_duration_seconds_bucket{le=\"1.0\",mcp_method_name=\"ping\",gen_ai_tool_name=\"\",tenant=\"a\",server=\"\",error_type=\"\"} 4\n\
             mcp_server_operation_duration_seconds_bucket{le=\"+Inf\",mcp_method_name=\"ping\",gen_ai_tool_name=\"\",tenant=\"a\",server=\"\",error_type=\"\"} 5\n\
             puerto_payload_bytes_total{tenant=\"a\",server=\"s\",direction=\"in\"} 7\n\
+            puerto_hub_cpu_seconds_total{} 1.25\n\
             mcp_events_count NaN\n";
         let (metrics, points) = written(scrape);
-        assert_eq!(points, 3);
-        expect![[r#"[{"description":"Time from request to answer","histogram":{"aggregationTemporality":2,"dataPoints":[{"attributes":[{"key":"mcp_method_name","value":{"stringValue":"ping"}},{"key":"tenant","value":{"stringValue":"a"}}],"bucketCounts":["2","2","1"],"count":"5","explicitBounds":[0.1,1.0],"startTimeUnixNano":"1700000000000000000","sum":0.25,"timeUnixNano":"1700000060000000000"}]},"name":"mcp_server_operation_duration_seconds","unit":"s"},{"description":"Bytes of requests and answers","name":"puerto_payload_bytes_total","sum":{"aggregationTemporality":2,"dataPoints":[{"asInt":"7","attributes":[{"key":"tenant","value":{"stringValue":"a"}},{"key":"server","value":{"stringValue":"s"}},{"key":"direction","value":{"stringValue":"in"}}],"startTimeUnixNano":"1700000000000000000","timeUnixNano":"1700000060000000000"}],"isMonotonic":true},"unit":"By"},{"description":"Events that are kept","gauge":{"dataPoints":[{"asDouble":"NaN","startTimeUnixNano":"1700000000000000000","timeUnixNano":"1700000060000000000"}]},"name":"mcp_events_count"}]"#]].assert_eq(&metrics);
+        assert_eq!(points, 4);
+        expect![[r#"[{"description":"Time from request to answer","histogram":{"aggregationTemporality":2,"dataPoints":[{"attributes":[{"key":"mcp_method_name","value":{"stringValue":"ping"}},{"key":"tenant","value":{"stringValue":"a"}}],"bucketCounts":["2","2","1"],"count":"5","explicitBounds":[0.1,1.0],"startTimeUnixNano":"1700000000000000000","sum":0.25,"timeUnixNano":"1700000060000000000"}]},"name":"mcp_server_operation_duration_seconds","unit":"s"},{"description":"Bytes of requests and answers","name":"puerto_payload_bytes_total","sum":{"aggregationTemporality":2,"dataPoints":[{"asInt":"7","attributes":[{"key":"tenant","value":{"stringValue":"a"}},{"key":"server","value":{"stringValue":"s"}},{"key":"direction","value":{"stringValue":"in"}}],"startTimeUnixNano":"1700000000000000000","timeUnixNano":"1700000060000000000"}],"isMonotonic":true},"unit":"By"},{"description":"Processor time that it has taken","name":"puerto_hub_cpu_seconds_total","sum":{"aggregationTemporality":2,"dataPoints":[{"asDouble":1.25,"startTimeUnixNano":"1700000000000000000","timeUnixNano":"1700000060000000000"}],"isMonotonic":true},"unit":"s"},{"description":"Events that are kept","gauge":{"dataPoints":[{"asDouble":"NaN","startTimeUnixNano":"1700000000000000000","timeUnixNano":"1700000060000000000"}]},"name":"mcp_events_count"}]"#]].assert_eq(&metrics);
     }
 
     #[test]
