@@ -29,7 +29,7 @@ use checkpoint::Verifier;
 pub use draft::{Draft, Phase};
 pub use erase::Erased;
 use text::Keyring;
-pub use text::Told;
+pub use text::Opened;
 use tree::{Edge, Hash};
 use verify::{Verdict, Verification};
 

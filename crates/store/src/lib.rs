@@ -26,7 +26,7 @@ mod store;
 mod tasks;
 mod writer;
 
-pub use audit::{AuditFilter, AuditRow, Draft, Erased, Phase, Told};
+pub use audit::{AuditFilter, AuditRow, Draft, Erased, Opened, Phase};
 pub use backup::Backup;
 pub use catalogs::{CATALOG_BYTES_MAX, Catalog};
 pub use checks::{Grain, Sum};

@@ -9,7 +9,7 @@ use puerto_core::record::Kind;
 use puerto_core::{Action, Code, Digest, Error};
 use puerto_mcp::frame::Parts;
 use puerto_mcp::scan::Span;
-use puerto_store::{AuditFilter, AuditRow, Erased, Scope, Told};
+use puerto_store::{AuditFilter, AuditRow, Erased, Opened, Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -118,7 +118,7 @@ pub(super) async fn show(Shared(api): Shared<Api>, Path(seq): Path<i64>) -> Answ
         Err(error) => return Err(error.into()),
     };
     let work = async { Ok(api.store.audit_texts(seq, &record.tenant).await?) };
-    let Told { salt, arguments, result } = match ctx {
+    let Opened { salt, arguments, result } = match ctx {
         Some(ctx) => ctx.run_on(Kind::Control("audit.show"), Some(seq.to_string().into()), work).await?,
         None => work.await?,
     };

@@ -211,7 +211,7 @@ impl Sealed {
 
 /// What a record's operation was given and what it gave.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Opened {
     /// What made its digests; nothing where there are none, or where it was erased.
     pub salt: Option<[u8; 16]>,
     /// Its arguments, where they are kept.
@@ -241,15 +241,15 @@ impl Store {
     ///
     /// # Errors
     /// Where they were sealed with another key.
-    pub async fn audit_texts(&self, seq: i64, tenant: &str) -> Result<Told, StoreError> {
+    pub async fn audit_texts(&self, seq: i64, tenant: &str) -> Result<Opened, StoreError> {
         let store = self.clone();
         let tenant = tenant.to_owned();
         self.read(move |db| {
-            let Some(salt) = block::salt(db, seq)? else { return Ok(Told::default()) };
+            let Some(salt) = block::salt(db, seq)? else { return Ok(Opened::default()) };
             let sql = "SELECT arguments, result FROM audit_texts WHERE seq = ?1 AND tenant = ?2";
             let kept = db.first(sql, &[&seq, &tenant], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let Some((arguments, result)) = kept else {
-                return Ok(Told { salt: Some(salt), ..Told::default() });
+                return Ok(Opened { salt: Some(salt), ..Opened::default() });
             };
             let key = store.keyring().key()?;
             let open = |part, sealed: Option<Vec<u8>>| {
@@ -258,7 +258,7 @@ impl Store {
                 opened.transpose()
             };
             let (arguments, result) = (open(Part::Arguments, arguments)?, open(Part::Result, result)?);
-            Ok(Told { salt: Some(salt), arguments, result })
+            Ok(Opened { salt: Some(salt), arguments, result })
         })
         .await
     }

@@ -4,7 +4,7 @@
 use puerto_core::{Secret, TextRoom, Texts};
 
 use crate::audit::checkpoint::Signer;
-use crate::audit::text::Told;
+use crate::audit::text::Opened;
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn keyed(store: &Store) {
 }
 
 async fn arguments(store: &Store, seq: i64, tenant: &str) -> Option<String> {
-    let Told { arguments, result, .. } = store.audit_texts(seq, tenant).await.unwrap();
+    let Opened { arguments, result, .. } = store.audit_texts(seq, tenant).await.unwrap();
     assert_eq!(arguments.is_some(), result.is_some());
     arguments.map(|bytes| String::from_utf8(bytes).unwrap())
 }
@@ -59,7 +59,7 @@ async fn texts_come_back_until_they_are_erased_and_the_trail_stays_whole() {
         assert_eq!(again, Erased::default());
         let mut left = Vec::new();
         for (seq, tenant) in [(1, "a"), (2, "a"), (3, "a"), (4, "b")] {
-            let Told { salt, arguments, .. } = store.audit_texts(seq, tenant).await.unwrap();
+            let Opened { salt, arguments, .. } = store.audit_texts(seq, tenant).await.unwrap();
             assert_eq!(salt.is_some(), arguments.is_some());
             left.extend(salt.map(|_| seq));
         }
