@@ -673,13 +673,10 @@ pub(crate) enum Audit {
     },
 }
 
-/// `puerto audit list`.
+/// Which records of the audit trail.
 #[derive(Debug, Args)]
-pub(crate) struct AuditList {
-    /// Which hub.
-    #[command(flatten)]
-    pub(crate) hub: HubArg,
-    /// Tenant to look in; all by default
+pub(crate) struct AuditWhich {
+    /// Of which tenant; of all by default
     #[arg(long)]
     pub(crate) tenant: Option<String>,
     /// Who did it
@@ -694,12 +691,37 @@ pub(crate) struct AuditList {
     /// Of the operation with this id, as logs and errors name it
     #[arg(long)]
     pub(crate) request: Option<String>,
-    /// Of the trail of this name that came with an archive; see `puerto audit verify`
-    #[arg(long)]
-    pub(crate) segment: Option<String>,
     /// Not before this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
+}
+
+impl AuditWhich {
+    /// What is given beside the tenant, by its names over REST.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let all = [
+            ("agent", &self.agent),
+            ("action", &self.action),
+            ("server", &self.server),
+            ("request", &self.request),
+            ("since", &self.since),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
+    }
+}
+
+/// `puerto audit list`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditList {
+    /// Which hub.
+    #[command(flatten)]
+    pub(crate) hub: HubArg,
+    /// Which records.
+    #[command(flatten)]
+    pub(crate) which: AuditWhich,
+    /// Of the trail of this name that came with an archive; see `puerto audit verify`
+    #[arg(long)]
+    pub(crate) segment: Option<String>,
     /// How many
     #[arg(long, short = 'n', default_value_t = 50)]
     pub(crate) lines: u32,
@@ -711,27 +733,12 @@ pub(crate) struct AuditErase {
     /// Which hub.
     #[command(flatten)]
     pub(crate) hub: HubArg,
-    /// Tenant to erase in; all by default
-    #[arg(long)]
-    pub(crate) tenant: Option<String>,
+    /// Of which records.
+    #[command(flatten)]
+    pub(crate) which: AuditWhich,
     /// Of the operation that this record is about
-    #[arg(long)]
+    #[arg(long, conflicts_with = "request")]
     pub(crate) seq: Option<u64>,
-    /// Of the operation with this id
-    #[arg(long, conflicts_with = "seq")]
-    pub(crate) request: Option<String>,
-    /// Of who did it
-    #[arg(long)]
-    pub(crate) agent: Option<String>,
-    /// Of what was done: an operation, or the beginning of several with * at its end
-    #[arg(long)]
-    pub(crate) action: Option<String>,
-    /// At which server
-    #[arg(long)]
-    pub(crate) server: Option<String>,
-    /// Not before this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<String>,
     /// Before this time
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,

@@ -47,20 +47,11 @@ pub(crate) async fn run(command: &Audit) -> ExitCode {
 }
 
 async fn list(args: &AuditList) -> ExitCode {
-    let given = [
-        ("tenant", &args.tenant),
-        ("agent", &args.agent),
-        ("action", &args.action),
-        ("server", &args.server),
-        ("request", &args.request),
-        ("segment", &args.segment),
-        ("since", &args.since),
-    ];
+    let beside = [("tenant", &args.which.tenant), ("segment", &args.segment)];
+    let beside = beside.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
     let mut path = format!("/audit?limit={}", args.lines.clamp(1, 1000));
-    for (name, value) in given {
-        if let Some(value) = value {
-            path += &format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
-        }
+    for (name, value) in args.which.given().chain(beside) {
+        path += &format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
     }
     print(&args.hub, Client::new(&args.hub.url).get(&path).await, |value| {
         let records = value["audit"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -106,19 +97,12 @@ fn shown_texts(found: &Value) -> String {
 
 async fn erase(args: &AuditErase) -> ExitCode {
     let mut path = "/audit/erase".to_owned();
-    if let Some(tenant) = &args.tenant {
+    if let Some(tenant) = &args.which.tenant {
         path += &format!("?tenant={}", utf8_percent_encode(tenant, NON_ALPHANUMERIC));
     }
-    let given = [
-        ("request", &args.request),
-        ("agent", &args.agent),
-        ("action", &args.action),
-        ("server", &args.server),
-        ("since", &args.since),
-        ("until", &args.until),
-    ];
-    let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into())));
-    let mut body: serde_json::Map<String, Value> = given.collect();
+    let given = args.which.given().chain(args.until.iter().map(|until| ("until", until)));
+    let mut body: serde_json::Map<String, Value> =
+        given.map(|(name, value)| (name.to_owned(), value.as_str().into())).collect();
     body.extend(args.seq.map(|seq| ("seq".to_owned(), seq.into())));
     body.extend(args.yes.then(|| ("confirm".to_owned(), true.into())));
     let answer = Client::new(&args.hub.url).post(&path, Value::Object(body).to_string()).await;

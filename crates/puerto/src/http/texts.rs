@@ -86,6 +86,7 @@ impl Wanted {
 #[derive(Debug, Deserialize)]
 struct Record {
     tenant: String,
+    at_us: i64,
     request: Option<String>,
     arguments: Option<Value>,
     result: Option<Value>,
@@ -203,7 +204,8 @@ async fn which(api: &Api, scope: &Scope, wanted: &Wanted) -> Result<AuditFilter,
         if !scope.holds(&record.tenant) {
             return Err(Error::not_found("audit record", &seq.to_string()));
         }
-        // What began and ended at different moments has two records, and one request.
+        // What began and ended at different moments has two records, of one request and one time, which says where to look.
+        (which.since_us, which.until_us) = (Some(record.at_us), Some(record.at_us + 1));
         match record.request {
             Some(request) => which.request = Some(request),
             None => (which.after, which.before) = (Some(seq - 1), Some(seq + 1)),

@@ -51,15 +51,13 @@ impl Store {
         days: Vec<(TenantId, u32)>,
         otherwise: u32,
     ) -> Result<u64, StoreError> {
-        let there =
-            self.read(|db| db.query("SELECT DISTINCT tenant FROM audit_texts", &[], |row| row.get(0)));
-        let (there, now, mut gone): (Vec<String>, _, _) = (there.await?, micros(SystemTime::now()), 0);
-        for tenant in there {
+        let (now, mut gone) = (micros(SystemTime::now()), 0);
+        for (tenant, oldest) in self.read(oldest).await? {
             let days = days.iter().find(|(id, _)| id.as_str() == tenant).map_or(otherwise, |(_, days)| *days);
-            if days == 0 {
+            let before = now.saturating_sub(i64::from(days) * DAY_US);
+            if days == 0 || oldest >= before {
                 continue;
             }
-            let before = now.saturating_sub(i64::from(days) * DAY_US);
             loop {
                 let tenant = tenant.clone();
                 let some = self.change(move |db| trim(db, &tenant, before)).await?;
@@ -70,6 +68,19 @@ impl Store {
             }
         }
         Ok(gone)
+    }
+}
+
+/// When the oldest text of each tenant was given. Only the ends of the index are read, however many texts there are.
+fn oldest(db: &mut Db) -> Result<Vec<(String, i64)>, StoreError> {
+    let sql = "SELECT tenant, at FROM audit_texts WHERE tenant > ?1 ORDER BY tenant, at LIMIT 1";
+    let mut found: Vec<(String, i64)> = Vec::new();
+    loop {
+        let last = found.last().map_or("", |(tenant, _)| tenant.as_str());
+        let Some(next) = db.first(sql, &[&last], |row| Ok((row.get(0)?, row.get(1)?)))? else {
+            return Ok(found);
+        };
+        found.push(next);
     }
 }
 

@@ -24,7 +24,7 @@ use crate::store::Store;
 const KEY_CHARS_MIN: usize = 32;
 /// Longest key, in bytes: a file that is longer holds something else.
 const KEY_BYTES_MAX: usize = 4 * 1024;
-/// How sealed texts begin: the version of their form.
+/// How sealed texts end: the version of their form.
 const FORM: u8 = 1;
 /// What a key is made for, so that the same texts would give other keys elsewhere.
 const PURPOSE: &[u8] = b"puerto audit text 1";
