@@ -209,12 +209,20 @@ impl RequestId {
 }
 
 impl RequestId {
+    /// Bytes of the longest one.
+    pub const LEN_MAX: usize = 17;
+
     /// Appends it to a text. By hand, since every call has a log line and the formatter takes longer.
     pub fn append_to(self, out: &mut String) {
-        let mut text = *b"r................";
+        out.push_str(self.text(&mut [0; Self::LEN_MAX]));
+    }
+
+    /// The same, written into room for it.
+    pub fn text(self, room: &mut [u8; Self::LEN_MAX]) -> &str {
         let digits = (16 - self.0.leading_zeros() as usize / 4).max(1);
-        hex(&mut text[1..=digits], self.0);
-        out.push_str(std::str::from_utf8(&text[..=digits]).unwrap_or_default());
+        room[0] = b'r';
+        hex(&mut room[1..=digits], self.0);
+        std::str::from_utf8(&room[..=digits]).unwrap_or_default()
     }
 }
 

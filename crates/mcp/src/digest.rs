@@ -14,24 +14,22 @@ use crate::scan::Span;
 pub const WHOLE_MAX: usize = 16 * 1024;
 /// Of a longer one so much is hashed at its beginning, and as much at its end.
 const EDGE: usize = WHOLE_MAX / 2;
-/// Random bytes that a thread fetches at once.
-const FETCHED: usize = 1024;
+/// Salts that a thread fetches at once.
+const FETCHED: usize = 64;
 
 /// A salt that nobody can guess. The system is asked once for many.
 pub fn salt() -> Option<[u8; 16]> {
     thread_local! {
-        static FRESH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        static FRESH: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
     }
     FRESH.with_borrow_mut(|fresh| {
-        if fresh.len() < 16 {
-            fresh.resize(FETCHED, 0);
-            if getrandom::fill(fresh).is_err() {
+        if fresh.is_empty() {
+            fresh.resize(FETCHED, [0; 16]);
+            if getrandom::fill(fresh.as_flattened_mut()).is_err() {
                 fresh.clear();
-                return None;
             }
         }
-        let salt = fresh.split_off(fresh.len() - 16);
-        salt.try_into().ok()
+        fresh.pop()
     })
 }
 

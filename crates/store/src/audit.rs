@@ -186,24 +186,25 @@ fn ends(db: &mut Db) -> Result<(Option<Edge>, i64), StoreError> {
 }
 
 /// Appends records, inside the writer's transaction; answers the number of the first.
-pub(crate) fn append(db: &mut Db, keyring: &Keyring, drafts: &[Draft]) -> Result<i64, StoreError> {
+pub(crate) fn append(db: &mut Db, keyring: &Keyring, batches: &[Vec<Draft>]) -> Result<i64, StoreError> {
     // Another hub may have appended since.
     let edge = head(db)?;
     let first = edge.size().cast_signed() + 1;
     let mut writing = Writing::new(db, keyring, edge);
-    drafts.iter().try_for_each(|draft| writing.add(draft))?;
+    let drafts = || batches.iter().flatten();
+    drafts().try_for_each(|draft| writing.add(draft))?;
     let (size, roots) = writing.end()?.to_parts();
     let sql = "INSERT INTO audit_head (one, size, roots) VALUES (1, ?1, ?2)
         ON CONFLICT (one) DO UPDATE SET size = excluded.size, roots = excluded.roots";
     db.execute(sql, &[&size.cast_signed(), &&roots[..]])?;
-    count(db, drafts)?;
+    count(db, drafts())?;
     Ok(first)
 }
 
 /// Notes how many records each tenant has: to count them, all would have to be read.
-fn count(db: &mut Db, drafts: &[Draft]) -> Result<(), StoreError> {
+fn count<'a>(db: &mut Db, drafts: impl Iterator<Item = &'a Draft>) -> Result<(), StoreError> {
     let mut counts: Vec<(&Arc<str>, i64)> = Vec::new();
-    for tenant in drafts.iter().map(Draft::tenant) {
+    for tenant in drafts.map(Draft::tenant) {
         match counts.iter_mut().find(|(known, _)| Arc::ptr_eq(known, tenant) || *known == tenant) {
             Some((_, count)) => *count += 1,
             None => counts.push((tenant, 1)),

@@ -68,15 +68,16 @@ impl Writer {
 
     /// One transaction. The answers come back also when it failed.
     fn write(&mut self, group: Vec<Job>, durable: bool) -> (Vec<Answer>, Result<(), StoreError>) {
-        let (mut answers, mut records): (Vec<Answer>, _) = (Vec::new(), Vec::new());
+        let (mut answers, mut batches): (Vec<Answer>, _) = (Vec::new(), Vec::new());
         // Who waits for records, and how many came before theirs.
-        let mut waiting = Vec::new();
+        let (mut waiting, mut count) = (Vec::new(), 0);
         let mut done = self.begin(durable);
         for job in group {
             match job {
                 Job::Audit(batch, answer) => {
-                    waiting.extend(answer.map(|answer| (records.len() as i64, answer)));
-                    records.extend(batch);
+                    waiting.extend(answer.map(|answer| (count, answer)));
+                    count += batch.len() as i64;
+                    batches.push(batch);
                 }
                 // Outside a transaction a change would be kept although its asker hears of a failure.
                 Job::Change(change) => {
@@ -89,8 +90,8 @@ impl Writer {
             }
         }
         let mut first = Ok(0);
-        if done.is_ok() && !records.is_empty() {
-            first = audit::append(&mut self.db, &self.keyring, &records);
+        if done.is_ok() && !batches.is_empty() {
+            first = audit::append(&mut self.db, &self.keyring, &batches);
             done = first.as_ref().map(drop).map_err(Clone::clone);
         }
         for (before, answer) in waiting {

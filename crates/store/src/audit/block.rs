@@ -23,7 +23,7 @@ const SALT: usize = 16;
 const SHARE: usize = 64;
 
 /// Records that stand one after the other, with the hash of each.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Block {
     /// The number of the first one.
     pub(crate) first: i64,
@@ -234,7 +234,11 @@ pub(super) struct Writing<'a> {
     db: &'a mut Db,
     keyring: &'a Keyring,
     edge: Edge,
-    block: Block,
+    /// The number of the first one.
+    first: i64,
+    leaves: Vec<u8>,
+    /// The texts, one a line.
+    documents: Vec<u8>,
     /// What made the digests of equal texts differ, 16 bytes for each record; nothing where none has any.
     salts: Vec<u8>,
     oldest: i64,
@@ -244,30 +248,31 @@ pub(super) struct Writing<'a> {
 impl<'a> Writing<'a> {
     /// Goes on at the end of the tree.
     pub(super) fn new(db: &'a mut Db, keyring: &'a Keyring, edge: Edge) -> Self {
-        let block = Block { first: edge.size().cast_signed() + 1, ..Block::default() };
-        Self { db, keyring, edge, block, salts: Vec::new(), oldest: i64::MAX, newest: i64::MIN }
+        let first = edge.size().cast_signed() + 1;
+        let (leaves, documents, salts) = Default::default();
+        Self { db, keyring, edge, first, leaves, documents, salts, oldest: i64::MAX, newest: i64::MIN }
     }
 
     /// Adds the next record.
     pub(super) fn add(&mut self, draft: &Draft) -> Result<(), StoreError> {
-        let count = self.block.leaves.len() / 32;
-        if count >= RECORDS_MAX || self.block.documents.len() >= BYTES_FULL {
+        let count = self.leaves.len() / 32;
+        if count >= RECORDS_MAX || self.documents.len() >= BYTES_FULL {
             self.keep()?;
         }
-        let text = &mut self.block.documents;
-        if !self.block.leaves.is_empty() {
-            text.push('\n');
+        if !self.leaves.is_empty() {
+            self.documents.push(b'\n');
         }
-        let start = text.len();
-        draft.write(self.edge.size() + 1, text);
-        let leaf = tree::leaf(&text.as_bytes()[start..]);
+        let start = self.documents.len();
+        draft.write(self.edge.size() + 1, &mut self.documents);
+        let leaf = tree::leaf(&self.documents[start..]);
         self.edge.push(leaf);
-        self.block.leaves.extend_from_slice(&leaf);
+        self.leaves.extend_from_slice(&leaf);
         if let Some(salt) = draft.salt() {
-            self.salts.resize(self.block.leaves.len() / 2 - SALT, 0);
+            self.salts.resize(self.leaves.len() / 2 - SALT, 0);
             self.salts.extend_from_slice(salt);
         }
-        (self.oldest, self.newest) = (self.oldest.min(draft.at_us()), self.newest.max(draft.at_us()));
+        let at_us = draft.at_us();
+        (self.oldest, self.newest) = (self.oldest.min(at_us), self.newest.max(at_us));
         self.keep_texts(draft)
     }
 
@@ -285,23 +290,26 @@ impl<'a> Writing<'a> {
 
     /// Keeps what was added and is not kept yet; what comes next begins a block.
     fn keep(&mut self) -> Result<(), StoreError> {
-        let Self { block, salts, oldest, newest, .. } = self;
+        let Self { first, leaves, documents, salts, oldest, newest, .. } = self;
         if !salts.is_empty() {
-            salts.resize(block.leaves.len() / 2, 0);
+            salts.resize(leaves.len() / 2, 0);
         }
-        if !block.leaves.is_empty() {
-            let values: Params<'_> =
-                &[&block.first, oldest, newest, &&block.leaves[..], &&salts[..], &block.documents.as_str()];
+        if !leaves.is_empty() {
+            let texts = str::from_utf8(documents).map_err(|error| StoreError::Sql {
+                place: "the audit trail".into(),
+                why: error.to_string(),
+            })?;
+            let values: Params<'_> = &[first, oldest, newest, &&leaves[..], &&salts[..], &texts];
             self.db.execute(
                 "INSERT INTO audit_blocks (first, oldest, newest, leaves, salts, documents)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 values,
             )?;
         }
-        block.leaves.clear();
-        block.documents.clear();
+        leaves.clear();
+        documents.clear();
         salts.clear();
-        block.first = self.edge.size().cast_signed() + 1;
+        *first = self.edge.size().cast_signed() + 1;
         (*oldest, *newest) = (i64::MAX, i64::MIN);
         Ok(())
     }

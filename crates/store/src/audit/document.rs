@@ -1,101 +1,122 @@
 //! The text of an audit record: canonical JSON (RFC 8785), whose members stand in the order of their names.
 
-use super::canonical::quoted;
+use puerto_core::Digest;
+
+use super::canonical::{is_plain, quoted};
+
+/// Longest name of a member with what stands around it, in bytes.
+const NAME_MAX: usize = 32;
 
 /// A text that is being made, behind what stands in a block already. By hand and without the formatter, since every call has
-/// one.
+/// one; in bytes, so that a block is looked at once for being a text, and not each of its pieces.
 pub(crate) struct Document<'a> {
-    text: &'a mut String,
+    text: &'a mut Vec<u8>,
+    start: usize,
     /// The member before, to hold to the order.
     last: &'static str,
 }
 
 impl<'a> Document<'a> {
     /// Of no member yet.
-    pub(crate) fn new(text: &'a mut String) -> Self {
-        Self { text, last: "" }
+    pub(crate) fn new(text: &'a mut Vec<u8>) -> Self {
+        let start = text.len();
+        Self { text, start, last: "" }
     }
 
+    /// Begins a member: its name and what its value begins with. They become one piece while this is compiled. Every member has
+    /// a comma before it, the first one until the end.
     #[inline(always)]
-    fn name(&mut self, name: &'static str) -> &mut String {
+    fn name(&mut self, name: &'static str, opening: &'static str) -> &mut Vec<u8> {
         debug_assert!(self.last < name, "{name} after {}", self.last);
-        self.text.push_str(if self.last.is_empty() { "{\"" } else { ",\"" });
         self.last = name;
-        self.text.push_str(name);
-        self.text.push_str("\":");
+        let (mut piece, mut end) = ([0; NAME_MAX], 0);
+        for part in [",\"", name, "\":", opening] {
+            piece[end..end + part.len()].copy_from_slice(part.as_bytes());
+            end += part.len();
+        }
+        self.text.extend_from_slice(&piece[..end]);
         self.text
     }
 
     /// A text.
+    #[inline(always)]
     pub(crate) fn text(&mut self, name: &'static str, value: &str) {
-        quoted(value, self.name(name));
+        if is_plain(value) {
+            return self.word(name, value);
+        }
+        let mut text = String::new();
+        quoted(value, &mut text);
+        self.json(name, text.as_bytes());
     }
 
     /// A text, where there is one.
+    #[inline(always)]
     pub(crate) fn maybe(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
-    /// One of our own words: nothing in it needs an escape.
+    /// A text of which is known that nothing in it needs an escape.
     #[inline(always)]
     pub(crate) fn word(&mut self, name: &'static str, value: &str) {
-        let text = self.name(name);
-        text.push('"');
-        text.push_str(value);
-        text.push('"');
+        let text = self.name(name, "\"");
+        text.extend_from_slice(value.as_bytes());
+        text.push(b'"');
     }
 
     /// Bytes as a text of two digits each.
     #[inline(always)]
     pub(crate) fn hex<const N: usize>(&mut self, name: &'static str, bytes: [u8; N]) {
-        let text = self.name(name);
-        text.push('"');
-        push_hex(bytes, text);
-        text.push('"');
+        let text = self.name(name, "\"");
+        text.extend_from_slice(hex(&bytes).as_flattened());
+        text.push(b'"');
     }
 
-    /// A whole number; one that JSON readers take for another is cut to the largest that they do not.
+    /// A whole number.
     #[inline(always)]
     pub(crate) fn number(&mut self, name: &'static str, value: u64) {
-        push_number(value.min((1 << 53) - 1), self.name(name));
+        push_number(value, self.name(name, ""));
     }
 
-    /// What writes itself as canonical JSON.
-    pub(crate) fn json(&mut self, name: &'static str, write: impl FnOnce(&mut String)) {
-        write(self.name(name));
+    /// The digest of a text.
+    #[inline(always)]
+    pub(crate) fn digest(&mut self, name: &'static str, digest: &Digest) {
+        let text = self.name(name, "{\"bytes\":");
+        push_number(digest.bytes, text);
+        text.extend_from_slice(if digest.is_whole { b",\"sha256\":\"" } else { b",\"sha256_ends\":\"" });
+        text.extend_from_slice(hex(&digest.sha256).as_flattened());
+        text.extend_from_slice(b"\"}");
+    }
+
+    /// What is canonical JSON already.
+    pub(crate) fn json(&mut self, name: &'static str, value: &[u8]) {
+        self.name(name, "").extend_from_slice(value);
     }
 
     /// Ends it.
     pub(crate) fn end(self) {
-        self.text.push('}');
+        self.text.push(b'}');
+        if let Some(first) = self.text.get_mut(self.start) {
+            *first = b'{';
+        }
     }
 }
 
-/// The digits of every byte.
-const DIGITS: [[u8; 2]; 256] = {
-    let mut digits = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        digits[byte] = [b"0123456789abcdef"[byte >> 4], b"0123456789abcdef"[byte & 15]];
-        byte += 1;
+/// The two digits of each byte; in steps that are the same for all, which processors do for many at once.
+#[inline(always)]
+fn hex<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
+    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+    let mut digits = [[0; 2]; N];
+    for (digits, byte) in digits.iter_mut().zip(bytes) {
+        *digits = [digit(byte >> 4), digit(byte & 15)];
     }
     digits
-};
-
-/// Appends two digits for each byte.
-pub(crate) fn push_hex<const N: usize>(bytes: [u8; N], to: &mut String) {
-    let mut digits = [[0; 2]; N];
-    for at in 0..N {
-        digits[at] = DIGITS[usize::from(bytes[at])];
-    }
-    to.push_str(std::str::from_utf8(digits.as_flattened()).unwrap_or_default());
 }
 
-/// Appends a whole number.
-pub(crate) fn push_number(number: u64, to: &mut String) {
-    to.push_str(itoa::Buffer::new().format(number));
+/// Appends a whole number; one that JSON readers take for another is cut to the largest that they do not.
+fn push_number(number: u64, to: &mut Vec<u8>) {
+    to.extend_from_slice(itoa::Buffer::new().format(number.min((1 << 53) - 1)).as_bytes());
 }
 
 #[cfg(test)]
@@ -105,8 +126,7 @@ mod tests {
     #[test]
     fn digits_are_those_that_the_formatter_writes() {
         let bytes: [u8; 256] = std::array::from_fn(|at| at as u8);
-        let mut text = String::new();
-        push_hex(bytes, &mut text);
+        let text = String::from_utf8(hex(&bytes).as_flattened().to_vec()).unwrap();
         assert_eq!(text, bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     }
 }

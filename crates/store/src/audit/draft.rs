@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use puerto_core::{Digest, Origin, Outcome, Record, TenantId, Texts};
+use puerto_core::{Origin, Outcome, Record, RequestId, TenantId, Texts};
 use serde_json::{Map, Value};
 
 use super::canonical::{Inexact, canonical};
-use super::document::{Document, push_hex, push_number};
+use super::document::Document;
 use crate::store::micros;
 
 /// Longest name of a tool, resource or client program kept, in bytes. Callers choose these texts.
@@ -126,7 +126,7 @@ impl Draft {
     }
 
     /// Writes its text, with its number.
-    pub(crate) fn write(&self, seq: u64, to: &mut String) {
+    pub(crate) fn write(&self, seq: u64, to: &mut Vec<u8>) {
         match &self.0 {
             Told::Seen(record, phase) => seen(record, *phase, self.at_us(), seq, to),
             Told::Reported(report) => report.write(seq, to),
@@ -134,14 +134,14 @@ impl Draft {
     }
 }
 
-fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, to: &mut String) {
+fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, to: &mut Vec<u8>) {
     let has_ended = phase != Phase::Decision;
     let name = |text| cut(text, NAME_BYTES_MAX);
     let mut document = Document::new(to);
     document.text("action", name(record.kind.name()));
     document.text("actor", name(&record.caller));
     if let Some(digest) = &record.arguments {
-        document.json("arguments", |to| shown(digest, to));
+        document.digest("arguments", digest);
     }
     document.number("at_us", at_us.cast_unsigned());
     if has_ended {
@@ -163,13 +163,9 @@ fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, to: &mut String) {
     if let Some(protocol) = record.protocol {
         document.word("protocol", protocol);
     }
-    document.json("request", |to| {
-        to.push('"');
-        record.request.append_to(to);
-        to.push('"');
-    });
+    document.word("request", record.request.text(&mut [0; RequestId::LEN_MAX]));
     if let Some(digest) = record.result.as_ref().filter(|_| has_ended) {
-        document.json("result", |to| shown(digest, to));
+        document.digest("result", digest);
     }
     document.number("seq", seq);
     document.maybe("server", record.server.as_deref().map(name));
@@ -180,27 +176,18 @@ fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, to: &mut String) {
 }
 
 impl Report {
-    fn write(&self, seq: u64, to: &mut String) {
+    fn write(&self, seq: u64, to: &mut Vec<u8>) {
         let mut document = Document::new(to);
         document.text("action", &self.action);
         document.text("actor", &self.agent);
         document.number("at_us", self.at_us.cast_unsigned());
-        document.json("details", |to| to.push_str(&self.details));
+        document.json("details", self.details.as_bytes());
         document.text("phase", Phase::Report.name());
         document.text("reporter", &self.reporter);
         document.number("seq", seq);
         document.text("tenant", &self.tenant);
         document.end();
     }
-}
-
-/// Writes a digest as canonical JSON.
-fn shown(digest: &Digest, to: &mut String) {
-    to.push_str("{\"bytes\":");
-    push_number(digest.bytes, to);
-    to.push_str(if digest.is_whole { ",\"sha256\":\"" } else { ",\"sha256_ends\":\"" });
-    push_hex(digest.sha256, to);
-    to.push_str("\"}");
 }
 
 /// The longest beginning of a text that fits, ending between characters.
@@ -210,4 +197,69 @@ fn cut(text: &str, bytes_max: usize) -> &str {
     }
     let end = (0..=bytes_max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use proptest::prelude::*;
+    use puerto_core::record::Kind;
+    use puerto_core::trace::Trace;
+    use puerto_core::{Audited, Code, Digest};
+
+    use super::*;
+
+    const PHASES: [Phase; 3] = [Phase::Decision, Phase::Result, Phase::Act];
+    const OUTCOMES: [Outcome; 4] = [
+        Outcome::Ok,
+        Outcome::ToolError,
+        Outcome::Error(Code::Forbidden, Origin::Caller),
+        Outcome::Error(Code::UpstreamTimeout, Origin::Upstream),
+    ];
+
+    proptest! {
+        /// Whatever callers and servers call themselves: what is hashed is the one way to write it (RFC 8785).
+        #[test]
+        fn every_record_is_written_as_the_standard_has_it(
+            names in proptest::array::uniform5(any::<String>()),
+            number in any::<u64>(),
+            (phase, outcome) in (0..PHASES.len(), 0..OUTCOMES.len()),
+            (has_names, is_whole) in any::<(bool, bool)>(),
+        ) {
+            let [action, caller, client, object, detail] = names;
+            let some = |text: String| has_names.then_some(text);
+            let digest = Digest { sha256: [number as u8; 32], is_whole, bytes: number };
+            let record = Record {
+                at: SystemTime::UNIX_EPOCH + Duration::from_micros(number >> 12),
+                request: RequestId::from_number(number),
+                trace: Trace { trace_id: number.into(), span_id: number, parent_id: 0, flags: 1 },
+                kind: Kind::Mcp(action.into()),
+                tenant: "a".into(),
+                caller: caller.into(),
+                client: some(client).map(Into::into),
+                protocol: has_names.then_some("2025-11-25"),
+                server: has_names.then(|| "files".into()),
+                object: some(object).map(Into::into),
+                outcome: OUTCOMES[outcome],
+                duration: Duration::from_nanos(number),
+                bytes_in: number,
+                bytes_out: 0,
+                detail: some(detail).map(Into::into),
+                audited: Audited::Acts,
+                salt: None,
+                arguments: Some(digest),
+                result: has_names.then_some(digest),
+                texts: None,
+                traced: None,
+            };
+            let mut text = b"what stands before it\n".to_vec();
+            let start = text.len();
+            Draft::of(record, PHASES[phase]).write(number >> 11, &mut text);
+            let text = std::str::from_utf8(&text[start..]).unwrap();
+            let value: Value = serde_json::from_str(text).unwrap();
+            prop_assert_eq!(canonical(&value), Ok(text.to_owned()));
+            prop_assert_eq!(value["seq"].as_u64(), Some(number >> 11));
+        }
+    }
 }

@@ -15,7 +15,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Prk, Salt};
 
 use super::block;
-use super::document::push_hex;
+use super::verify::hex;
 use crate::db::Db;
 use crate::error::StoreError;
 use crate::store::Store;
@@ -151,9 +151,7 @@ fn no_key(place: &str) -> StoreError {
 fn fresh() -> Result<String, StoreError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Random { why: error.to_string() })?;
-    let mut text = String::with_capacity(64);
-    push_hex(bytes, &mut text);
-    Ok(text)
+    Ok(hex(&bytes))
 }
 
 /// The key in a file. Where there is none one is made, whole or not at all, and by one process only.
