@@ -44,18 +44,24 @@ pub struct Ctx {
 impl Ctx {
     /// A context for one operation of a caller.
     pub fn new(caller: Caller, tenant: Arc<TenantView>, recorder: Recorder, limit: Duration) -> Self {
+        let id = RequestId::next();
         Self {
             caller,
             tenant,
-            id: RequestId::next(),
+            id,
             deadline: Instant::now() + limit,
             cancel: None,
-            trace: Trace::start(),
+            trace: Trace::start(id),
             client: None,
             protocol: None,
             session: None,
             recorder,
         }
+    }
+
+    /// Takes its place in the trace that a `traceparent` names, where there is one.
+    pub fn follow(&mut self, traceparent: Option<&str>) {
+        self.trace = Trace::follow(traceparent, self.id);
     }
 
     /// Where arguments and results wait to be kept, where the tenant keeps them.
@@ -153,9 +159,10 @@ impl Ctx {
     /// A context for part of this operation, done by another actor; it never has more rights.
     #[must_use]
     pub fn child(&self) -> Ctx {
+        let id = RequestId::next();
         Ctx {
-            id: RequestId::next(),
-            trace: self.trace.child(),
+            id,
+            trace: Trace { span_id: id.number(), ..self.trace.child() },
             cancel: self.cancel.as_ref().map(CancellationToken::child_token),
             ..self.clone()
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::id::RequestId;
+
 /// A `traceparent`: which trace an operation belongs to, and its own span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
@@ -16,19 +18,18 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A new trace.
-    pub fn start() -> Self {
-        Self { trace_id: fastrand::u128(1..), span_id: fastrand::u64(1..), parent_id: 0, flags: 1 }
+    /// A new trace. The span of an operation has the digits of its request id: one name for both, in logs, records and
+    /// spans alike.
+    pub fn start(id: RequestId) -> Self {
+        Self { trace_id: fastrand::u128(1..), span_id: id.number(), parent_id: 0, flags: 1 }
     }
 
-    /// A new span within the trace that a `traceparent` names; a new trace where it is absent or
+    /// An operation's span within the trace that a `traceparent` names; a new trace where it is absent or
     /// malformed, as the recommendation says (W3C Trace Context, 4.3).
-    pub fn follow(traceparent: Option<&str>) -> Self {
+    pub fn follow(traceparent: Option<&str>, id: RequestId) -> Self {
         match traceparent.and_then(parse) {
-            Some((trace_id, parent_id, flags)) => {
-                Self { trace_id, span_id: fastrand::u64(1..), parent_id, flags }
-            }
-            None => Self::start(),
+            Some((trace_id, parent_id, flags)) => Self { trace_id, span_id: id.number(), parent_id, flags },
+            None => Self::start(id),
         }
     }
 
@@ -37,7 +38,7 @@ impl Trace {
         self.flags & 1 == 1
     }
 
-    /// A child span, for what this operation asks of others.
+    /// A child span, for what this operation asks of a server: no operation of ours, so any digits will do.
     #[must_use]
     pub fn child(self) -> Self {
         Self { span_id: fastrand::u64(1..), parent_id: self.span_id, ..self }
@@ -54,6 +55,11 @@ impl Trace {
         hex(&mut text[53..55], self.flags.into());
         out.push_str(std::str::from_utf8(&text).unwrap_or_default());
     }
+}
+
+/// The span of the operation with a request id, both as texts have them.
+pub fn span_of(request: &str) -> String {
+    format!("{:0>16}", request.trim_start_matches('r'))
 }
 
 impl fmt::Display for Trace {
@@ -93,12 +99,20 @@ mod tests {
     #[test]
     fn continues_a_trace() {
         let given = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
-        let trace = Trace::follow(Some(given));
-        assert_eq!(trace.parent_id, 0x00f0_67aa_0ba9_02b7);
+        let trace = Trace::follow(Some(given), RequestId::from_number(0x20));
+        assert_eq!((trace.parent_id, trace.span_id), (0x00f0_67aa_0ba9_02b7, 0x20));
         let written = format!("00-{:032x}-{:016x}-{:02x}", trace.trace_id, trace.span_id, trace.flags);
         assert_eq!(trace.to_string(), written);
         assert!(written.starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
         assert_ne!(trace.to_string(), given);
+    }
+
+    #[test]
+    fn a_span_has_the_digits_of_its_request() {
+        for number in [0x20, u64::MAX] {
+            let id = RequestId::from_number(number);
+            assert_eq!(span_of(&id.to_string()), format!("{:016x}", Trace::start(id).span_id));
+        }
     }
 
     #[test]
@@ -114,7 +128,7 @@ mod tests {
             "00-ä",
             "äääääääääääääääääääääääääääääääääääääääääääääääääääääääääää",
         ] {
-            assert_eq!(Trace::follow(Some(bad)).parent_id, 0, "{bad}");
+            assert_eq!(Trace::follow(Some(bad), RequestId::next()).parent_id, 0, "{bad}");
         }
     }
 }

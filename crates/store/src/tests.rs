@@ -108,7 +108,7 @@ async fn what_was_flushed_is_there_after_reopening() {
         let store = Store::open(&url, dir.path()).unwrap();
         let rows = store.audit_list(&Scope::all(), AuditFilter::default()).await.unwrap();
         assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [2, 1]);
-        let expected = r#"{"action":"tools/call","actor":"local","arguments":{"bytes":2,"sha256":"0101010101010101010101010101010101010101010101010101010101010101"},"at_us":1700000000000001,"bytes_in":1,"bytes_out":9007199254740991,"decision":"allow","detail":"why","duration_us":42,"object":"read","origin":"upstream","outcome":"upstream_timeout","phase":"act","protocol":"2025-11-25","request":"rabc","seq":1,"server":"files","span":"ffffffffffffffff","tenant":"default","trace":"00000000000000000000000000000007"}"#;
+        let expected = r#"{"action":"tools/call","actor":"local","arguments":{"bytes":2,"sha256":"0101010101010101010101010101010101010101010101010101010101010101"},"at_us":1700000000000001,"bytes_in":1,"bytes_out":9007199254740991,"decision":"allow","detail":"why","duration_us":42,"object":"read","origin":"upstream","outcome":"upstream_timeout","phase":"act","protocol":"2025-11-25","request":"rabc","seq":1,"server":"files","tenant":"default","trace":"00000000000000000000000000000007"}"#;
         assert_eq!(rows[1].document.get(), expected);
         let catalogs = store.catalogs_load(&Scope::all()).await.unwrap();
         assert_eq!(catalogs.len(), 1);

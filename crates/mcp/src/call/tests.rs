@@ -48,8 +48,15 @@ fn route(frame: &Frame, key: &str) -> Route {
 fn sent(text: &str, client: &Client, era: Era) -> String {
     let frame = frame(text);
     let route = route(&frame, "echo");
-    let out =
-        Outgoing { id: 41, frame: &frame, route: &route, client, link: &link(), era, trace: Trace::start() };
+    let out = Outgoing {
+        id: 41,
+        frame: &frame,
+        route: &route,
+        client,
+        link: &link(),
+        era,
+        trace: Trace::start(puerto_core::RequestId::next()),
+    };
     String::from_utf8(outgoing::text(&out).whole().to_vec()).unwrap()
 }
 

@@ -6,7 +6,6 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use puerto_core::def::Sharing;
 use puerto_core::record::Kind as RecordKind;
-use puerto_core::trace::Trace;
 use puerto_core::{Ctx, Outcome, Result};
 use tokio::time::Instant;
 
@@ -127,7 +126,7 @@ async fn request(
     let method = frame.method_name().into_owned();
     let id = frame.share(frame.id);
     let mut ctx = hub.ctx(&endpoint.tenant, LIMIT);
-    ctx.trace = Trace::follow(frame.text(frame.params.meta.traceparent).as_deref().or(above));
+    ctx.follow(frame.text(frame.params.meta.traceparent).as_deref().or(above));
     ctx.session = Some(session.number);
     ctx.client = session.handshake.client.clone();
     ctx.protocol = Some(session.handshake.revision.text());

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use ::http::HeaderMap;
 use puerto_core::record::Kind as RecordKind;
-use puerto_core::trace::Trace;
 use puerto_core::{Ctx, Outcome};
 
 use crate::call::{self, Client};
@@ -65,7 +64,7 @@ fn context(hub: &Hub, endpoint: &Endpoint, frame: &Frame, headers: Option<&Heade
     let mut ctx = hub.ctx(&endpoint.tenant, LIMIT);
     let meta = &frame.params.meta;
     let given = frame.text(meta.traceparent);
-    ctx.trace = Trace::follow(given.as_deref().or_else(|| super::http::traceparent(headers?)));
+    ctx.follow(given.as_deref().or_else(|| super::http::traceparent(headers?)));
     ctx.client = client_name(frame, meta.client_info);
     ctx.protocol = Some(Revision::MODERN.text());
     ctx

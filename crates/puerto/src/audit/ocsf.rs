@@ -2,6 +2,7 @@
 //! API Activity (6003) with the profile for traces. What has no place there stands in `unmapped`, so that nothing is
 //! lost. They are for reading: only the records themselves can be verified.
 
+use puerto_core::trace::span_of;
 use serde_json::{Map, Value, json};
 
 /// The version of the schema.
@@ -117,7 +118,9 @@ pub(crate) fn event(record: &str) -> Option<Value> {
         event["duration"] = (duration / 1000).into();
     }
     if let Some(trace) = text("trace") {
-        event["trace"] = json!({"uid": trace, "span": {"uid": text("span")}});
+        // Older records name their spans.
+        let span = text("span").map(str::to_owned).or_else(|| text("request").map(span_of));
+        event["trace"] = json!({"uid": trace, "span": {"uid": span}});
     }
     let is_left = |(name, _): &(String, Value)| !MAPPED.contains(&name.as_str()) && name != "span";
     let left: Map<String, Value> = record.clone().into_iter().filter(is_left).collect();
@@ -165,6 +168,16 @@ mod tests {
                 },
             })
         );
+    }
+
+    #[test]
+    fn a_span_is_told_by_its_name_or_by_that_of_its_request() {
+        for (span, uid) in [(json!({"span": "56"}), "56"), (json!({}), "000000000000003b")] {
+            let mut record = json!({"action": "tools/call", "actor": "a", "at_us": 1, "request": "r3b", "seq": 1, "tenant": "t", "trace": "f1"});
+            record.as_object_mut().unwrap().extend(span.as_object().unwrap().clone());
+            let event = event(&record.to_string()).unwrap();
+            assert_eq!(event["trace"], json!({"uid": "f1", "span": {"uid": uid}}));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 use jiff::Timestamp;
 use puerto_core::record::Kind;
+use puerto_core::trace::span_of;
 use puerto_core::{Action, Code, Ctx, Error, ServerName, TenantId};
 use puerto_mcp::hub::Hub;
 use puerto_mcp::offer::ListKind;
@@ -349,6 +350,8 @@ struct Operation {
     at_us: i64,
     request: String,
     trace: String,
+    /// Older records name it; see [`span_of`].
+    #[serde(default)]
     span: String,
     #[serde(rename(deserialize = "action", serialize = "kind"))]
     kind: String,
@@ -701,10 +704,15 @@ async fn records(Shared(api): Shared<Api>, Asked(query): Asked<RecordsQuery>) ->
     let found = ctx
         .run(Kind::Control("record.list"), async { Ok(api.store.audit_list(&scope, which).await?) })
         .await?;
-    let rows: Vec<Operation> =
-        found.iter().filter_map(|row| serde_json::from_str(row.document.get()).ok()).collect();
+    let rows = found.iter().filter_map(|row| {
+        let mut operation: Operation = serde_json::from_str(row.document.get()).ok()?;
+        if operation.span.is_empty() {
+            operation.span = span_of(&operation.request);
+        }
+        Some(operation)
+    });
     let next = (found.len() == limit as usize).then(|| found.last().map(|row| row.seq)).flatten();
-    Ok(Json(Records { records: rows, next }))
+    Ok(Json(Records { records: rows.collect(), next }))
 }
 
 /// What is not there, and what somebody may not know of, are answered alike.

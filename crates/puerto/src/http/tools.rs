@@ -7,7 +7,6 @@ use axum::extract::{Path, State as Shared};
 use bytes::Bytes;
 use http::HeaderMap;
 use puerto_core::record::Kind;
-use puerto_core::trace::Trace;
 use puerto_core::{Code, Error, ProfileName, ToolName};
 use puerto_mcp::catalog::{Scope, Tool, Withheld};
 use puerto_mcp::door::http::traceparent;
@@ -202,7 +201,7 @@ pub(super) async fn call(
     let body =
         body.map_err(|_| Error::caller(Code::TooLarge, "the body is larger than gateway.max_body_bytes"))?;
     let (tenant, mut ctx) = api.find_or_default(query.tenant.as_deref())?;
-    ctx.trace = Trace::follow(traceparent(&headers));
+    ctx.follow(traceparent(&headers));
     let ToolName { server, tool } = tool_named(&tenant, &name)?;
     let text = if body.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { body };
     let malformed = |cause: serde_json::Error| {

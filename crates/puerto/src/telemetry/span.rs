@@ -191,7 +191,6 @@ pub(super) fn request(service: &Service, spans: &[Span]) -> String {
 mod tests {
     use expect_test::expect;
     use puerto_core::def::{HubDef, TenantDef};
-    use puerto_core::trace::Trace;
     use puerto_core::{Caller, Ctx, Entry, Recorder, TenantId, TenantView};
 
     use super::*;
@@ -203,7 +202,8 @@ mod tests {
         let tenant = TenantView::new(id.clone(), def, None);
         let recorder = recorder.with_spans(makes_spans);
         let mut ctx = Ctx::new(Caller::local(id), tenant, recorder, Duration::from_secs(1));
-        ctx.trace = Trace { span_id: 0xa, ..Trace::follow(Some(traceparent)) };
+        ctx.id = puerto_core::RequestId::from_number(0xa);
+        ctx.follow(Some(traceparent));
         (ctx.protocol, ctx.session) = (Some("2025-11-25"), Some(7));
         let mut op = ctx.begin(Kind::Mcp("tools/call".into()));
         op.note(|record| {
@@ -227,14 +227,13 @@ mod tests {
         let mut record = record(true, CALLER);
         record.at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         record.duration = Duration::from_millis(5);
-        record.request = puerto_core::RequestId::from_number(1);
         let traced = record.traced.as_mut().unwrap();
         traced.request_id = Some("q1".into());
         (traced.asked[0].span_id, traced.asked[0].after) = (0xb, Duration::from_millis(1));
         let service = Service { name: "hub".into(), instance: "1".into() };
         let spans: Vec<_> = Span::of(&record).collect();
         let text = request(&service, &spans);
-        expect![[r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"hub"}},{"key":"service.version","value":{"stringValue":"0.1.0"}},{"key":"service.instance.id","value":{"stringValue":"1"}}]},"scopeSpans":[{"scope":{"name":"puerto","version":"0.1.0"},"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"000000000000000a","parentSpanId":"00f067aa0ba902b7","flags":1,"name":"tools/call add","kind":2,"startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000000005000000","attributes":[{"key":"mcp.method.name","value":{"stringValue":"tools/call"}},{"key":"puerto.tenant","value":{"stringValue":"a"}},{"key":"gen_ai.operation.name","value":{"stringValue":"execute_tool"}},{"key":"gen_ai.tool.name","value":{"stringValue":"add"}},{"key":"error.type","value":{"stringValue":"tool_error"}},{"key":"mcp.protocol.version","value":{"stringValue":"2025-11-25"}},{"key":"mcp.session.id","value":{"stringValue":"7"}},{"key":"jsonrpc.request.id","value":{"stringValue":"q1"}},{"key":"puerto.server","value":{"stringValue":"sums"}},{"key":"puerto.caller","value":{"stringValue":"local"}},{"key":"puerto.request","value":{"stringValue":"r1"}}],"status":{"code":2}},{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"000000000000000b","parentSpanId":"000000000000000a","flags":1,"name":"tools/call add","kind":3,"startTimeUnixNano":"1700000000001000000","endTimeUnixNano":"1700000000005000000","attributes":[{"key":"mcp.method.name","value":{"stringValue":"tools/call"}},{"key":"puerto.tenant","value":{"stringValue":"a"}},{"key":"gen_ai.operation.name","value":{"stringValue":"execute_tool"}},{"key":"gen_ai.tool.name","value":{"stringValue":"add"}},{"key":"error.type","value":{"stringValue":"tool_error"}},{"key":"mcp.protocol.version","value":{"stringValue":"2026-07-28"}},{"key":"puerto.server","value":{"stringValue":"sums"}}],"status":{"code":2}}]}]}]}"#]].assert_eq(&text);
+        expect![[r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"hub"}},{"key":"service.version","value":{"stringValue":"0.1.0"}},{"key":"service.instance.id","value":{"stringValue":"1"}}]},"scopeSpans":[{"scope":{"name":"puerto","version":"0.1.0"},"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"000000000000000a","parentSpanId":"00f067aa0ba902b7","flags":1,"name":"tools/call add","kind":2,"startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000000005000000","attributes":[{"key":"mcp.method.name","value":{"stringValue":"tools/call"}},{"key":"puerto.tenant","value":{"stringValue":"a"}},{"key":"gen_ai.operation.name","value":{"stringValue":"execute_tool"}},{"key":"gen_ai.tool.name","value":{"stringValue":"add"}},{"key":"error.type","value":{"stringValue":"tool_error"}},{"key":"mcp.protocol.version","value":{"stringValue":"2025-11-25"}},{"key":"mcp.session.id","value":{"stringValue":"7"}},{"key":"jsonrpc.request.id","value":{"stringValue":"q1"}},{"key":"puerto.server","value":{"stringValue":"sums"}},{"key":"puerto.caller","value":{"stringValue":"local"}},{"key":"puerto.request","value":{"stringValue":"ra"}}],"status":{"code":2}},{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"000000000000000b","parentSpanId":"000000000000000a","flags":1,"name":"tools/call add","kind":3,"startTimeUnixNano":"1700000000001000000","endTimeUnixNano":"1700000000005000000","attributes":[{"key":"mcp.method.name","value":{"stringValue":"tools/call"}},{"key":"puerto.tenant","value":{"stringValue":"a"}},{"key":"gen_ai.operation.name","value":{"stringValue":"execute_tool"}},{"key":"gen_ai.tool.name","value":{"stringValue":"add"}},{"key":"error.type","value":{"stringValue":"tool_error"}},{"key":"mcp.protocol.version","value":{"stringValue":"2026-07-28"}},{"key":"puerto.server","value":{"stringValue":"sums"}}],"status":{"code":2}}]}]}]}"#]].assert_eq(&text);
     }
 
     #[test]

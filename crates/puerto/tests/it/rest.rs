@@ -146,6 +146,8 @@ fn operations_are_counted_and_kept() {
         (&json!("monitor"), &json!("get_uptime"), &json!("ok"), &json!("tester"))
     );
     assert_eq!(good["trace"], "0af7651916cd43dd8448eb211c80319c");
+    let digits = good["request"].as_str().unwrap().strip_prefix('r').unwrap();
+    assert_eq!(good["span"], format!("{digits:0>16}"));
     assert!(
         good["bytes_in"].as_u64() > Some(0)
             && good["bytes_out"].as_u64() > Some(0)

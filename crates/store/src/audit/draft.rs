@@ -169,7 +169,6 @@ fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, to: &mut Vec<u8>) {
     }
     document.number("seq", seq);
     document.maybe("server", record.server.as_deref().map(name));
-    document.hex("span", record.trace.span_id.to_be_bytes());
     document.text("tenant", &record.tenant);
     document.hex("trace", record.trace.trace_id.to_be_bytes());
     document.end();
