@@ -13,6 +13,8 @@ use crate::{Result, process};
 
 /// Records that a verification is measured with, at least.
 const RECORDS: u64 = 200_000;
+/// Verifications, the middle one of which counts: one alone is over in half a second, and says what the machine did then.
+const VERIFICATIONS: usize = 7;
 
 pub(super) async fn measure(stage: &Stage, is_quick: bool) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
@@ -80,11 +82,16 @@ async fn verified(hub: &Contestant, is_quick: bool) -> Result<Line> {
     while records().await? < wanted {
         load::measure(&plan(hub, 64, Duration::from_secs(1)), &[]).await?;
     }
-    let (began, verdict) = (Instant::now(), ask(&hub.url, "/audit/verify").await?);
-    let (size, seconds) = (figure(&verdict, "size")?, began.elapsed().as_secs_f64());
-    if verdict["ok"] != true {
-        return Err(format!("the trail is not whole: {verdict}").into());
+    let (mut times, mut size) = (Vec::new(), 0.0);
+    for _ in 0..VERIFICATIONS {
+        let (began, verdict) = (Instant::now(), ask(&hub.url, "/audit/verify").await?);
+        if verdict["ok"] != true {
+            return Err(format!("the trail is not whole: {verdict}").into());
+        }
+        times.push(began.elapsed().as_secs_f64());
+        size = figure(&verdict, "size")?;
     }
+    let seconds = median(&times).ok_or("no verification")?;
     let rate = size / seconds;
     let found = format!("{size:.0} records in {:.0} ms: {rate:.0}/s, read from the disk", seconds * 1e3);
     Ok(Line::new("audit, verification", "Puerto", found).goal("≥ 1,000,000/s", rate >= 1e6))
