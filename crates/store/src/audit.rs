@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod document;
 mod draft;
 mod erase;
+mod hash;
 mod search;
 pub(crate) mod text;
 pub mod tree;

@@ -53,14 +53,19 @@ impl Block {
     }
 }
 
-/// The records of a block: the number of its first, the hashes, the texts.
-fn lines<'a>(first: i64, leaves: &'a [u8], documents: &'a str) -> Vec<Line<'a>> {
-    let count = leaves.len() / 32;
-    let (mut texts, mut start) = (Vec::with_capacity(count), 0);
+/// The texts of a block.
+fn texts(documents: &str) -> Vec<&str> {
+    let (mut texts, mut start) = (Vec::with_capacity(RECORDS_MAX), 0);
     for end in memchr_iter(b'\n', documents.as_bytes()).chain([documents.len()]) {
         texts.push(&documents[start..end]);
         start = end + 1;
     }
+    texts
+}
+
+/// The records of a block: the number of its first, the hashes, the texts.
+fn lines<'a>(first: i64, leaves: &'a [u8], documents: &'a str) -> Vec<Line<'a>> {
+    let (count, texts) = (leaves.len() / 32, texts(documents));
     let own = own_numbers(first, &texts);
     let line = |(at, text): (usize, &'a str)| {
         let place = first.saturating_add(at as i64);
@@ -211,9 +216,12 @@ pub(super) fn check(db: &mut Db, (from, to): (i64, i64)) -> Result<Vec<Checked>,
     let mut checked = Vec::new();
     db.query(sql, &[&from, &to], |row| {
         let lines = lines(row.get(0)?, row.bytes(1)?, row.text(2)?);
-        checked.extend(lines.into_iter().map(|Line { seq, leaf, text }| {
-            let hash = tree::leaf(text.as_bytes());
-            Checked { seq, own: verify::number(text), hash, is_kept: leaf == hash }
+        let hashes = tree::leaves(lines.iter().map(|line| line.text.as_bytes()));
+        checked.extend(lines.iter().zip(hashes).map(|(&Line { seq, leaf, text }, hash)| Checked {
+            seq,
+            own: verify::number(text),
+            hash,
+            is_kept: leaf == hash,
         }));
         Ok(())
     })?;
@@ -236,7 +244,8 @@ pub(super) struct Writing<'a> {
     edge: Edge,
     /// The number of the first one.
     first: i64,
-    leaves: Vec<u8>,
+    /// How many there are.
+    count: usize,
     /// The texts, one a line.
     documents: Vec<u8>,
     /// What made the digests of equal texts differ, 16 bytes for each record; nothing where none has any.
@@ -249,38 +258,35 @@ impl<'a> Writing<'a> {
     /// Goes on at the end of the tree.
     pub(super) fn new(db: &'a mut Db, keyring: &'a Keyring, edge: Edge) -> Self {
         let first = edge.size().cast_signed() + 1;
-        let (leaves, documents, salts) = Default::default();
-        Self { db, keyring, edge, first, leaves, documents, salts, oldest: i64::MAX, newest: i64::MIN }
+        let (count, documents, salts) = Default::default();
+        Self { db, keyring, edge, first, count, documents, salts, oldest: i64::MAX, newest: i64::MIN }
     }
 
     /// Adds the next record.
     pub(super) fn add(&mut self, draft: &Draft) -> Result<(), StoreError> {
-        let count = self.leaves.len() / 32;
-        if count >= RECORDS_MAX || self.documents.len() >= BYTES_FULL {
+        if self.count >= RECORDS_MAX || self.documents.len() >= BYTES_FULL {
             self.keep()?;
         }
-        if !self.leaves.is_empty() {
+        if self.count > 0 {
             self.documents.push(b'\n');
         }
-        let start = self.documents.len();
-        draft.write(self.edge.size() + 1, &mut self.documents);
-        let leaf = tree::leaf(&self.documents[start..]);
-        self.edge.push(leaf);
-        self.leaves.extend_from_slice(&leaf);
+        let seq = self.first + self.count as i64;
+        draft.write(seq.cast_unsigned(), &mut self.documents);
         if let Some(salt) = draft.salt() {
-            self.salts.resize(self.leaves.len() / 2 - SALT, 0);
+            self.salts.resize(self.count * SALT, 0);
             self.salts.extend_from_slice(salt);
         }
+        self.count += 1;
         let at_us = draft.at_us();
         (self.oldest, self.newest) = (self.oldest.min(at_us), self.newest.max(at_us));
-        self.keep_texts(draft)
+        self.keep_texts(seq, draft)
     }
 
-    /// Keeps the texts of the record that was added last. One without its texts is better than none.
-    fn keep_texts(&mut self, draft: &Draft) -> Result<(), StoreError> {
+    /// Keeps the texts of a record. One without its texts is better than none.
+    fn keep_texts(&mut self, seq: i64, draft: &Draft) -> Result<(), StoreError> {
         let Some((texts, salt)) = draft.texts().zip(draft.salt()) else { return Ok(()) };
         match self.keyring.seal(texts, salt, draft.tenant()) {
-            Ok(sealed) => sealed.keep(self.db, self.edge.size().cast_signed(), draft.tenant(), draft.at_us()),
+            Ok(sealed) => sealed.keep(self.db, seq, draft.tenant(), draft.at_us()),
             Err(error) => {
                 self.keyring.note_lost(texts, &error);
                 Ok(())
@@ -290,26 +296,26 @@ impl<'a> Writing<'a> {
 
     /// Keeps what was added and is not kept yet; what comes next begins a block.
     fn keep(&mut self) -> Result<(), StoreError> {
-        let Self { first, leaves, documents, salts, oldest, newest, .. } = self;
+        let Self { edge, first, count, documents, salts, oldest, newest, .. } = self;
+        if *count == 0 {
+            return Ok(());
+        }
         if !salts.is_empty() {
-            salts.resize(leaves.len() / 2, 0);
+            salts.resize(*count * SALT, 0);
         }
-        if !leaves.is_empty() {
-            let texts = str::from_utf8(documents).map_err(|error| StoreError::Sql {
-                place: "the audit trail".into(),
-                why: error.to_string(),
-            })?;
-            let values: Params<'_> = &[first, oldest, newest, &&leaves[..], &&salts[..], &texts];
-            self.db.execute(
-                "INSERT INTO audit_blocks (first, oldest, newest, leaves, salts, documents)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                values,
-            )?;
-        }
-        leaves.clear();
+        let text = str::from_utf8(documents)
+            .map_err(|error| StoreError::Sql { place: "the audit trail".into(), why: error.to_string() })?;
+        let leaves = tree::leaves(texts(text).into_iter().map(str::as_bytes));
+        let values: Params<'_> = &[first, oldest, newest, &leaves.as_flattened(), &&salts[..], &text];
+        self.db.execute(
+            "INSERT INTO audit_blocks (first, oldest, newest, leaves, salts, documents)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            values,
+        )?;
+        edge.extend(leaves);
         documents.clear();
         salts.clear();
-        *first = self.edge.size().cast_signed() + 1;
+        (*first, *count) = (edge.size().cast_signed() + 1, 0);
         (*oldest, *newest) = (i64::MAX, i64::MIN);
         Ok(())
     }

@@ -3,16 +3,25 @@
 
 use sha2::{Digest, Sha256};
 
-/// A hash of the tree.
-pub type Hash = [u8; 32];
+pub use super::hash::Hash;
+use super::hash::{hash, hashes};
+
+/// What stands before a record that is hashed, and before two hashes: so that none is taken for the other.
+const RECORD: u8 = 0;
+const PAIR: u8 = 1;
 
 /// The hash of a record.
 pub fn leaf(record: &[u8]) -> Hash {
-    Sha256::new().chain_update([0]).chain_update(record).finalize().into()
+    hash(RECORD, record)
+}
+
+/// The hashes of records, each as [`leaf`] has it, and sooner.
+pub fn leaves<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Vec<Hash> {
+    hashes(RECORD, records)
 }
 
 fn node(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+    hash(PAIR, [*left, *right].as_flattened())
 }
 
 /// What is needed to go on with a tree: the roots of its complete parts, the largest first.
@@ -51,6 +60,25 @@ impl Edge {
         }
         self.roots.push(whole);
         self.size += 1;
+    }
+
+    /// Takes in the hashes of the records that come next, level by level: those above many are hashed together.
+    pub fn extend(&mut self, leaves: Vec<Hash>) {
+        let count = leaves.len() as u64;
+        let (mut level, mut height, mut roots) = (leaves, 0, Vec::new());
+        while !level.is_empty() {
+            // A part that waits for the one behind it.
+            if self.size.checked_shr(height).is_some_and(|parts| parts % 2 == 1) {
+                level.splice(..0, self.roots.pop());
+            }
+            if level.len() % 2 == 1 {
+                roots.extend(level.pop());
+            }
+            level = hashes(PAIR, level.as_flattened().chunks_exact(64));
+            height += 1;
+        }
+        self.roots.extend(roots.into_iter().rev());
+        self.size = self.size.saturating_add(count);
     }
 
     /// Takes in a whole part of the tree by its root: the next two to the power of `height` records. `false` where no part of
@@ -110,7 +138,7 @@ fn split(size: usize) -> usize {
 /// The root of the tree over these leaves.
 pub fn root(leaves: &[Hash]) -> Hash {
     let mut edge = Edge::default();
-    leaves.iter().for_each(|leaf| edge.push(*leaf));
+    edge.extend(leaves.to_vec());
     edge.root()
 }
 
@@ -253,6 +281,19 @@ mod tests {
         for (record, root) in RECORDS.into_iter().zip(ROOTS) {
             edge.push(leaf(&bytes(record)));
             assert_eq!(edge.root().to_vec(), bytes(root), "{}", edge.size());
+        }
+    }
+
+    #[test]
+    fn many_records_make_the_tree_that_they_make_one_by_one() {
+        let leaves = leaves(300);
+        for (first, second) in [(0, 300), (1, 299), (7, 1), (64, 64), (100, 37), (127, 130), (255, 2), (3, 0)]
+        {
+            let (mut edge, mut one_by_one) = (Edge::default(), Edge::default());
+            edge.extend(leaves[..first].to_vec());
+            edge.extend(leaves[first..first + second].to_vec());
+            leaves[..first + second].iter().for_each(|leaf| one_by_one.push(*leaf));
+            assert_eq!(edge, one_by_one, "{first}, then {second}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! give every root that was signed. What is wrong is named.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -38,9 +39,16 @@ pub struct Verdict {
     pub faults: Vec<Fault>,
 }
 
+/// Records whose hashes wait to be taken into the tree, at most.
+const WAITING_MAX: usize = 1_024;
+
 /// Reads records one after the other.
 pub struct Verification {
     edge: Edge,
+    /// The hashes of the last records, which are not in the tree yet: many are taken in sooner than each.
+    waiting: Vec<Hash>,
+    /// The next size that was signed.
+    due: Option<u64>,
     /// The number that comes next.
     next: u64,
     /// Signed roots by their sizes.
@@ -85,6 +93,7 @@ impl Verification {
                 Err(error) => this.fault("checkpoint", 0, format!("checkpoint {} is none: {error}", n + 1)),
             }
         }
+        this.due = this.due_after(0);
         this
     }
 
@@ -92,6 +101,8 @@ impl Verification {
     pub(crate) fn unsigned() -> Self {
         Self {
             edge: Edge::default(),
+            waiting: Vec::new(),
+            due: None,
             next: 1,
             signed: BTreeMap::new(),
             compared: 0,
@@ -129,13 +140,30 @@ impl Verification {
         if !is_kept {
             self.fault("changed", seq, format!("record {seq} was changed: its text does not give its hash"));
         }
-        self.edge.push(hash);
-        self.compare();
+        self.waiting.push(hash);
+        let size = self.edge.size().saturating_add(self.waiting.len() as u64);
+        if self.due == Some(size) || self.waiting.len() >= WAITING_MAX {
+            self.settle();
+        }
+    }
+
+    /// Takes into the tree what waits.
+    fn settle(&mut self) {
+        if !self.waiting.is_empty() {
+            self.edge.extend(std::mem::take(&mut self.waiting));
+            self.compare();
+        }
+    }
+
+    /// The next signed size behind another.
+    fn due_after(&self, size: u64) -> Option<u64> {
+        self.signed.range((Bound::Excluded(size), Bound::Unbounded)).next().map(|(size, _)| *size)
     }
 
     /// Takes in records that are not shown, by the root of the part of the tree that they fill; `false` where no part of that
     /// height can begin here.
     pub(crate) fn take_part(&mut self, height: u32, root: Hash) -> bool {
+        self.settle();
         let fits = self.edge.push_part(height, root);
         if fits {
             self.next = self.edge.size() + 1;
@@ -170,6 +198,7 @@ impl Verification {
 
     /// Compares the tree so far with what was signed at this size.
     fn compare(&mut self) {
+        self.due = self.due_after(self.edge.size());
         let Some(signed) = self.signed.remove(&self.edge.size()) else { return };
         if self.is_broken {
             return;
@@ -191,7 +220,8 @@ impl Verification {
     }
 
     /// Ends, where nothing was kept but how many records there should be.
-    pub fn end_of_export(self, records: u64) -> Verdict {
+    pub fn end_of_export(mut self, records: u64) -> Verdict {
+        self.settle();
         let (size, root) = (self.edge.size(), self.edge.root());
         // Of another size no root is known, and none is compared.
         self.end(Some((records, if records == size { root } else { Hash::default() })))
@@ -199,6 +229,7 @@ impl Verification {
 
     /// Ends, with what was kept of the trail's end; nothing where that is damaged.
     pub fn end(mut self, head: Option<(u64, Hash)>) -> Verdict {
+        self.settle();
         let size = self.edge.size();
         if let Some((&signed, _)) = self.signed.range(size + 1..).next_back() {
             let what = format!("the trail ends with record {size}, but {signed} were signed for");

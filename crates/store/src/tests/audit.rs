@@ -53,6 +53,31 @@ async fn an_honest_trail_is_found_whole() {
     }
 }
 
+#[test]
+fn every_checkpoint_is_compared_however_many_records_lie_between() {
+    let leaf = |seq: u64| tree::leaf(&seq.to_le_bytes());
+    let sizes = [1, 2, 1_023, 1_024, 1_025, 2_048, 2_500];
+    let verdict = |wrong: Option<u64>| {
+        let (mut edge, mut checkpoints) = (tree::Edge::default(), String::new());
+        for seq in 1..=2_500 {
+            edge.push(leaf(seq));
+            if sizes.contains(&seq) {
+                let root = if wrong == Some(seq) { [0; 32] } else { edge.root() };
+                checkpoints += &signer().sign(&Checkpoint { size: seq, root, time: "now".into() });
+            }
+        }
+        let mut verification = verify::Verification::new(&checkpoints, &signer().verifier());
+        (1..=2_500).for_each(|seq| verification.take(seq, Some(seq), leaf(seq), true));
+        verification.end(Some((edge.size(), edge.root())))
+    };
+    let whole = verdict(None);
+    assert_eq!((named(&whole), whole.checkpoints, whole.unsealed), (Vec::new(), sizes.len(), 0));
+    for (before, wrong) in [(0, 1), (1, 2), (1_023, 1_024), (1_024, 1_025), (2_048, 2_500)] {
+        let what = format!("changed {}: records {} to {wrong} are not those that", before + 1, before + 1);
+        assert!(named(&verdict(Some(wrong)))[0].starts_with(&what), "{wrong}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_reported_is_answered_with_its_number_and_is_part_of_the_trail() {
     for (store, _dir) in each() {
