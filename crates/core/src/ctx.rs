@@ -162,7 +162,7 @@ impl Ctx {
         let id = RequestId::next();
         Ctx {
             id,
-            trace: Trace { span_id: id.number(), ..self.trace.child() },
+            trace: Trace { span_id: id.number(), parent_id: self.trace.span_id, ..self.trace },
             cancel: self.cancel.as_ref().map(CancellationToken::child_token),
             ..self.clone()
         }

@@ -59,7 +59,7 @@ impl Trace {
 
 /// The span of the operation with a request id, both as texts have them.
 pub fn span_of(request: &str) -> String {
-    format!("{:0>16}", request.trim_start_matches('r'))
+    format!("{:0>16}", request.strip_prefix('r').unwrap_or(request))
 }
 
 impl fmt::Display for Trace {

@@ -54,7 +54,7 @@ impl Block {
 }
 
 /// The texts of a block.
-fn texts(documents: &str) -> Vec<&str> {
+fn split(documents: &str) -> Vec<&str> {
     let (mut texts, mut start) = (Vec::with_capacity(RECORDS_MAX), 0);
     for end in memchr_iter(b'\n', documents.as_bytes()).chain([documents.len()]) {
         texts.push(&documents[start..end]);
@@ -65,7 +65,7 @@ fn texts(documents: &str) -> Vec<&str> {
 
 /// The records of a block: the number of its first, the hashes, the texts.
 fn lines<'a>(first: i64, leaves: &'a [u8], documents: &'a str) -> Vec<Line<'a>> {
-    let (count, texts) = (leaves.len() / 32, texts(documents));
+    let (count, texts) = (leaves.len() / 32, split(documents));
     let own = own_numbers(first, &texts);
     let line = |(at, text): (usize, &'a str)| {
         let place = first.saturating_add(at as i64);
@@ -241,10 +241,9 @@ pub(super) fn next_share(db: &mut Db, from: i64, last: i64) -> Result<Option<i64
 pub(super) struct Writing<'a> {
     db: &'a mut Db,
     keyring: &'a Keyring,
+    /// Without the records that are being written.
     edge: Edge,
-    /// The number of the first one.
-    first: i64,
-    /// How many there are.
+    /// How many these are.
     count: usize,
     /// The texts, one a line.
     documents: Vec<u8>,
@@ -257,9 +256,8 @@ pub(super) struct Writing<'a> {
 impl<'a> Writing<'a> {
     /// Goes on at the end of the tree.
     pub(super) fn new(db: &'a mut Db, keyring: &'a Keyring, edge: Edge) -> Self {
-        let first = edge.size().cast_signed() + 1;
         let (count, documents, salts) = Default::default();
-        Self { db, keyring, edge, first, count, documents, salts, oldest: i64::MAX, newest: i64::MIN }
+        Self { db, keyring, edge, count, documents, salts, oldest: i64::MAX, newest: i64::MIN }
     }
 
     /// Adds the next record.
@@ -270,7 +268,7 @@ impl<'a> Writing<'a> {
         if self.count > 0 {
             self.documents.push(b'\n');
         }
-        let seq = self.first + self.count as i64;
+        let seq = self.edge.size().cast_signed() + self.count as i64 + 1;
         draft.write(seq.cast_unsigned(), &mut self.documents);
         if let Some(salt) = draft.salt() {
             self.salts.resize(self.count * SALT, 0);
@@ -296,7 +294,7 @@ impl<'a> Writing<'a> {
 
     /// Keeps what was added and is not kept yet; what comes next begins a block.
     fn keep(&mut self) -> Result<(), StoreError> {
-        let Self { edge, first, count, documents, salts, oldest, newest, .. } = self;
+        let Self { edge, count, documents, salts, oldest, newest, .. } = self;
         if *count == 0 {
             return Ok(());
         }
@@ -305,8 +303,10 @@ impl<'a> Writing<'a> {
         }
         let text = str::from_utf8(documents)
             .map_err(|error| StoreError::Sql { place: "the audit trail".into(), why: error.to_string() })?;
-        let leaves = tree::leaves(texts(text).into_iter().map(str::as_bytes));
-        let values: Params<'_> = &[first, oldest, newest, &leaves.as_flattened(), &&salts[..], &text];
+        let leaves = tree::leaves(split(text).into_iter().map(str::as_bytes));
+        debug_assert_eq!(leaves.len(), *count, "canonical JSON has no line break in it");
+        let first = edge.size().cast_signed() + 1;
+        let values: Params<'_> = &[&first, oldest, newest, &leaves.as_flattened(), &&salts[..], &text];
         self.db.execute(
             "INSERT INTO audit_blocks (first, oldest, newest, leaves, salts, documents)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -315,8 +315,7 @@ impl<'a> Writing<'a> {
         edge.extend(leaves);
         documents.clear();
         salts.clear();
-        (*first, *count) = (edge.size().cast_signed() + 1, 0);
-        (*oldest, *newest) = (i64::MAX, i64::MIN);
+        (*count, *oldest, *newest) = (0, i64::MAX, i64::MIN);
         Ok(())
     }
 

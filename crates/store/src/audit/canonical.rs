@@ -72,7 +72,7 @@ const ESCAPED: [bool; 256] = {
 /// Whether a text stands for itself: nothing in it needs an escape.
 pub(crate) fn is_plain(text: &str) -> bool {
     // All of it is looked at: names are short, and a loop that may end early is not done for many bytes at once.
-    !text.bytes().fold(false, |found, byte| found | ESCAPED[usize::from(byte)])
+    !text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
 }
 
 pub(crate) fn quoted(text: &str, to: &mut String) {

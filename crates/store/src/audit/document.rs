@@ -5,7 +5,7 @@ use puerto_core::Digest;
 use super::canonical::{is_plain, quoted};
 
 /// Longest name of a member with what stands around it, in bytes.
-const NAME_MAX: usize = 32;
+const PIECE_MAX: usize = 32;
 
 /// A text that is being made, behind what stands in a block already. By hand and without the formatter, since every call has
 /// one; in bytes, so that a block is looked at once for being a text, and not each of its pieces.
@@ -29,7 +29,7 @@ impl<'a> Document<'a> {
     fn name(&mut self, name: &'static str, opening: &'static str) -> &mut Vec<u8> {
         debug_assert!(self.last < name, "{name} after {}", self.last);
         self.last = name;
-        let (mut piece, mut end) = ([0; NAME_MAX], 0);
+        let (mut piece, mut end) = ([0; PIECE_MAX], 0);
         for part in [",\"", name, "\":", opening] {
             piece[end..end + part.len()].copy_from_slice(part.as_bytes());
             end += part.len();

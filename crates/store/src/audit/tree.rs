@@ -9,6 +9,8 @@ use super::hash::{hash, hashes};
 /// What stands before a record that is hashed, and before two hashes: so that none is taken for the other.
 const RECORD: u8 = 0;
 const PAIR: u8 = 1;
+/// Hashes that are taken into a tree together.
+pub(super) const AT_ONCE: usize = 1_024;
 
 /// The hash of a record.
 pub fn leaf(record: &[u8]) -> Hash {
@@ -68,7 +70,7 @@ impl Edge {
         let (mut level, mut height, mut roots) = (leaves, 0, Vec::new());
         while !level.is_empty() {
             // A part that waits for the one behind it.
-            if self.size.checked_shr(height).is_some_and(|parts| parts % 2 == 1) {
+            if (self.size >> height) % 2 == 1 {
                 level.splice(..0, self.roots.pop());
             }
             if level.len() % 2 == 1 {
@@ -78,14 +80,16 @@ impl Edge {
             height += 1;
         }
         self.roots.extend(roots.into_iter().rev());
-        self.size = self.size.saturating_add(count);
+        self.size += count;
     }
 
     /// Takes in a whole part of the tree by its root: the next two to the power of `height` records. `false` where no part of
     /// that height can begin here.
     pub fn push_part(&mut self, height: u32, root: Hash) -> bool {
         let length = 1_u64.checked_shl(height).unwrap_or(0);
-        if length == 0 || !self.size.is_multiple_of(length) || self.size.checked_add(length).is_none() {
+        // No record has a number beyond it.
+        let has_room = self.size.checked_add(length).is_some_and(|size| size <= i64::MAX.cast_unsigned());
+        if length == 0 || !self.size.is_multiple_of(length) || !has_room {
             return false;
         }
         let mut whole = root;
@@ -138,7 +142,8 @@ fn split(size: usize) -> usize {
 /// The root of the tree over these leaves.
 pub fn root(leaves: &[Hash]) -> Hash {
     let mut edge = Edge::default();
-    edge.extend(leaves.to_vec());
+    // Not all at once: a trail may have many millions.
+    leaves.chunks(AT_ONCE).for_each(|some| edge.extend(some.to_vec()));
     edge.root()
 }
 

@@ -39,9 +39,6 @@ pub struct Verdict {
     pub faults: Vec<Fault>,
 }
 
-/// Records whose hashes wait to be taken into the tree, at most.
-const WAITING_MAX: usize = 1_024;
-
 /// Reads records one after the other.
 pub struct Verification {
     edge: Edge,
@@ -141,8 +138,8 @@ impl Verification {
             self.fault("changed", seq, format!("record {seq} was changed: its text does not give its hash"));
         }
         self.waiting.push(hash);
-        let size = self.edge.size().saturating_add(self.waiting.len() as u64);
-        if self.due == Some(size) || self.waiting.len() >= WAITING_MAX {
+        let size = self.edge.size() + self.waiting.len() as u64;
+        if self.due == Some(size) || self.waiting.len() >= tree::AT_ONCE {
             self.settle();
         }
     }

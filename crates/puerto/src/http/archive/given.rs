@@ -258,7 +258,7 @@ fn trail(to: &mut Writing, records: &[Value]) -> Result<()> {
     }
     texts.sort_by_key(|text| number(text));
     let mut edge = Edge::default();
-    texts.iter().for_each(|text| edge.push(tree::leaf(text.as_bytes())));
+    edge.extend(tree::leaves(texts.iter().map(String::as_bytes)));
     let head = json!({"key": null, "records": edge.size(), "root": hex(&edge.root()), "checkpoints": ""});
     to.section("audit", Some(&head), "audit");
     texts.iter().for_each(|text| to.record(text));
