@@ -13,6 +13,9 @@ use crate::{Result, process};
 
 /// Records that a verification is measured with, at least.
 const RECORDS: u64 = 200_000;
+/// Records are written up to 70 ms after their calls. So those of the calls before a window fall into it, as many as fall behind
+/// it, and those of one hub's window do not fall into the other's.
+const SETTLING: Duration = Duration::from_millis(150);
 /// Verifications, the middle one of which counts: one alone is over in half a second, and says what the machine did then.
 const VERIFICATIONS: usize = 7;
 
@@ -39,7 +42,8 @@ async fn hub(stage: &Stage, is_program: bool, mode: &str) -> Result<Contestant> 
 }
 
 fn plan(hub: &Contestant, connections: usize, window: Duration) -> Plan {
-    Plan { connections, window, ..first_call(hub, Scenario::Call, Scenario::Call.tool()) }
+    let warm_up = SETTLING;
+    Plan { connections, window, warm_up, ..first_call(hub, Scenario::Call, Scenario::Call.tool()) }
 }
 
 /// By short turns, so that what else the machine does falls on both alike.
