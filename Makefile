@@ -31,7 +31,9 @@ ci: lint test ## what has to pass before a change lands
 
 bench: ## what a call through Puerto costs, beside a bare proxy and others
 	peers/install bench
-	cargo build --release -p puerto -p puerto-bench
+	# One by one: together they would share features of libraries, and this would not be the program that users build.
+	cargo build --release -p puerto
+	cargo build --release -p puerto-bench
 	target/release/puerto-bench run --puerto target/release/puerto --peers peers --out docs/perf-table.md
 
 fuzz: ## look for texts that break what must hold, a minute each target (SECONDS_EACH=60)
