@@ -9,6 +9,7 @@ mod document;
 mod draft;
 mod erase;
 mod hash;
+pub(crate) mod packed;
 mod search;
 pub(crate) mod text;
 pub mod tree;

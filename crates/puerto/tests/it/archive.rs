@@ -148,7 +148,9 @@ fn a_trail_that_was_tampered_with_is_taken_in_by_no_hub() {
     fill(&from);
     let (_, dir) = from.stop();
     let db = rusqlite::Connection::open(dir.path().join("data/puerto.db")).unwrap();
-    db.execute("UPDATE audit_blocks SET documents = replace(documents, 'bot', 'cat')", []).unwrap();
+    let sql = "UPDATE audit_blocks SET packed = unhex(replace(hex(packed), hex('bot'), hex('cat')))
+        WHERE instr(packed, 'bot') > 0";
+    assert!(db.execute(sql, []).unwrap() > 0);
     drop(db);
     let from = Hub::start_in(PUERTO, &json!({"tenants": {"default": {}, "acme": {}}}), dir);
     let hub = hub_on(&sqlite());

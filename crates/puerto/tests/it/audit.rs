@@ -216,7 +216,9 @@ fn a_trail_that_somebody_changed_is_named_by_the_hub() {
     }
     let (_, dir) = hub.stop();
     let db = rusqlite::Connection::open(dir.path().join("data/puerto.db")).unwrap();
-    db.execute("UPDATE audit_blocks SET documents = replace(documents, 'bot 3', 'bot 4')", []).unwrap();
+    let sql = "UPDATE audit_blocks SET packed = unhex(replace(hex(packed), hex('bot 3'), hex('bot 4')))
+        WHERE instr(packed, 'bot 3') > 0";
+    assert!(db.execute(sql, []).unwrap() > 0);
     drop(db);
     let hub = Hub::start_in(PUERTO, &json!({"tenants": {"default": {}}}), dir);
     let (code, said, _) = puerto(&hub, &["verify"]);

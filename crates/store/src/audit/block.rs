@@ -1,25 +1,28 @@
 //! Records as they are kept: those of one commit are one row, or a few. A row of its own for each cost as much as its text
-//! and its hash together.
+//! and its hash together. Their texts are packed (`packed.rs`); before that they stood there as they are.
+
+use std::borrow::Cow;
 
 use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 use super::draft::Draft;
+use super::packed::{Mark, Marked, pack, unpack};
 use super::text::Keyring;
 use super::tree::{self, Edge, Hash};
 use super::verify;
-use crate::db::{Db, Params};
+use crate::db::{Db, Misread, Params, Row};
 use crate::error::StoreError;
 
 /// Records of a block, at most: whoever wants one reads its whole block.
-const RECORDS_MAX: usize = 256;
+pub(super) const RECORDS_MAX: usize = 256;
 /// Bytes of text after which a block takes no more records.
 const BYTES_FULL: usize = 256 * 1024;
 /// Blocks of one question: first so many, for they may be large, then twice as many each time, up to the greater number.
 const BLOCKS_READ: (i64, i64) = (4, 128);
 /// Bytes of a salt.
 const SALT: usize = 16;
-/// Blocks that are checked at once, by one thread: 10 MB at most where records are usual.
+/// Blocks that are checked at once, by one thread: what is kept of their records until then comes to 1 MB.
 const SHARE: usize = 64;
 
 /// Records that stand one after the other, with the hash of each.
@@ -51,6 +54,15 @@ impl Block {
     pub(super) fn contains(&self, text: &Finder<'_>) -> bool {
         text.find(self.documents.as_bytes()).is_some()
     }
+}
+
+/// The texts of a row, one a line, from a column and the one behind it: as they are, or packed.
+fn documents<'a>(row: &'a Row<'_>, column: usize) -> Result<Cow<'a, str>, Misread> {
+    let documents = row.text(column)?;
+    Ok(match documents.is_empty() {
+        true => unpack(row.bytes(column + 1)?).into(),
+        false => documents.into(),
+    })
 }
 
 /// The texts of a block.
@@ -127,14 +139,14 @@ pub(crate) fn holding(db: &mut Db, seq: i64) -> Result<i64, StoreError> {
 pub(crate) fn blocks(db: &mut Db, mut range: Range, bytes: usize) -> Result<Vec<Block>, StoreError> {
     let order = if range.is_backwards { "DESC" } else { "" };
     let sql = format!(
-        "SELECT first, leaves, documents FROM audit_blocks WHERE first >= ?1 AND first <= ?2
+        "SELECT first, leaves, documents, packed FROM audit_blocks WHERE first >= ?1 AND first <= ?2
          AND newest >= ?3 AND oldest < ?4 ORDER BY first {order} LIMIT ?5"
     );
     let (mut found, mut size, (mut limit, limit_max)) = (Vec::new(), 0, BLOCKS_READ);
     while size < bytes {
         let Range { from, to, since_us, until_us, .. } = range;
         let page = db.query(&sql, &[&from, &to, &since_us, &until_us, &limit], |row| {
-            Ok(Block { first: row.get(0)?, leaves: row.get(1)?, documents: row.get(2)? })
+            Ok(Block { first: row.get(0)?, leaves: row.get(1)?, documents: documents(row, 2)?.into_owned() })
         })?;
         let Some(last) = page.last() else { break };
         range = range.after(last);
@@ -208,14 +220,15 @@ pub(super) struct Checked {
     pub(super) is_kept: bool,
 }
 
-/// Hashes the records of the blocks whose first records lie between two numbers, both of them included; in place, since a
-/// copy of each text would take a good part of its hash's time.
+/// Hashes the records of the blocks whose first records lie between two numbers, both of them included; each where its block was
+/// unpacked, or lies, since one more copy would take a good part of its hash's time.
 pub(super) fn check(db: &mut Db, (from, to): (i64, i64)) -> Result<Vec<Checked>, StoreError> {
-    let sql =
-        "SELECT first, leaves, documents FROM audit_blocks WHERE first >= ?1 AND first <= ?2 ORDER BY first";
+    let sql = "SELECT first, leaves, documents, packed FROM audit_blocks WHERE first >= ?1 AND first <= ?2
+         ORDER BY first";
     let mut checked = Vec::new();
     db.query(sql, &[&from, &to], |row| {
-        let lines = lines(row.get(0)?, row.bytes(1)?, row.text(2)?);
+        let documents = documents(row, 2)?;
+        let lines = lines(row.get(0)?, row.bytes(1)?, &documents);
         let hashes = tree::leaves(lines.iter().map(|line| line.text.as_bytes()));
         checked.extend(lines.iter().zip(hashes).map(|(&Line { seq, leaf, text }, hash)| Checked {
             seq,
@@ -243,10 +256,14 @@ pub(super) struct Writing<'a> {
     keyring: &'a Keyring,
     /// Without the records that are being written.
     edge: Edge,
-    /// How many these are.
-    count: usize,
-    /// The texts, one a line.
-    documents: Vec<u8>,
+    /// Their texts, one behind the other.
+    texts: Vec<u8>,
+    /// Where each begins.
+    starts: Vec<usize>,
+    /// What of the last one hardly ever is as before, and of the one before it.
+    marks: (Vec<Mark>, Vec<Mark>),
+    /// The texts as they are kept.
+    packed: Vec<u8>,
     /// What made the digests of equal texts differ, 16 bytes for each record; nothing where none has any.
     salts: Vec<u8>,
     oldest: i64,
@@ -256,25 +273,30 @@ pub(super) struct Writing<'a> {
 impl<'a> Writing<'a> {
     /// Goes on at the end of the tree.
     pub(super) fn new(db: &'a mut Db, keyring: &'a Keyring, edge: Edge) -> Self {
-        let (count, documents, salts) = Default::default();
-        Self { db, keyring, edge, count, documents, salts, oldest: i64::MAX, newest: i64::MIN }
+        let (texts, starts, marks, packed, salts) = Default::default();
+        Self { db, keyring, edge, texts, starts, marks, packed, salts, oldest: i64::MAX, newest: i64::MIN }
     }
 
     /// Adds the next record.
     pub(super) fn add(&mut self, draft: &Draft) -> Result<(), StoreError> {
-        if self.count >= RECORDS_MAX || self.documents.len() >= BYTES_FULL {
+        if self.starts.len() >= RECORDS_MAX || self.texts.len() >= BYTES_FULL {
             self.keep()?;
         }
-        if self.count > 0 {
-            self.documents.push(b'\n');
-        }
-        let seq = self.edge.size().cast_signed() + self.count as i64 + 1;
-        draft.write(seq.cast_unsigned(), &mut self.documents);
+        let Self { edge, texts, starts, marks, packed, salts, .. } = self;
+        let seq = edge.size().cast_signed() + starts.len() as i64 + 1;
+        let (before, start) = (starts.last().copied().unwrap_or_default(), texts.len());
+        std::mem::swap(&mut marks.0, &mut marks.1);
+        draft.write(seq.cast_unsigned(), texts, &mut marks.0);
+        let before = match starts.is_empty() {
+            true => Marked::default(),
+            false => Marked { text: &texts[before..start], marks: &marks.1 },
+        };
+        pack(Marked { text: &texts[start..], marks: &marks.0 }, before, packed);
         if let Some(salt) = draft.salt() {
-            self.salts.resize(self.count * SALT, 0);
-            self.salts.extend_from_slice(salt);
+            salts.resize(starts.len() * SALT, 0);
+            salts.extend_from_slice(salt);
         }
-        self.count += 1;
+        starts.push(start);
         let at_us = draft.at_us();
         (self.oldest, self.newest) = (self.oldest.min(at_us), self.newest.max(at_us));
         self.keep_texts(seq, draft)
@@ -294,28 +316,28 @@ impl<'a> Writing<'a> {
 
     /// Keeps what was added and is not kept yet; what comes next begins a block.
     fn keep(&mut self) -> Result<(), StoreError> {
-        let Self { edge, count, documents, salts, oldest, newest, .. } = self;
-        if *count == 0 {
+        let Self { edge, texts, starts, packed, salts, oldest, newest, .. } = self;
+        if starts.is_empty() {
             return Ok(());
         }
         if !salts.is_empty() {
-            salts.resize(*count * SALT, 0);
+            salts.resize(starts.len() * SALT, 0);
         }
-        let text = str::from_utf8(documents)
-            .map_err(|error| StoreError::Sql { place: "the audit trail".into(), why: error.to_string() })?;
-        let leaves = tree::leaves(split(text).into_iter().map(str::as_bytes));
-        debug_assert_eq!(leaves.len(), *count, "canonical JSON has no line break in it");
+        let ends = starts.iter().skip(1).copied().chain([texts.len()]);
+        let leaves = tree::leaves(starts.iter().zip(ends).map(|(&start, end)| &texts[start..end]));
         let first = edge.size().cast_signed() + 1;
-        let values: Params<'_> = &[&first, oldest, newest, &leaves.as_flattened(), &&salts[..], &text];
+        let values: Params<'_> = &[&first, oldest, newest, &leaves.as_flattened(), &&salts[..], &&packed[..]];
         self.db.execute(
-            "INSERT INTO audit_blocks (first, oldest, newest, leaves, salts, documents)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO audit_blocks (first, oldest, newest, leaves, salts, documents, packed)
+             VALUES (?1, ?2, ?3, ?4, ?5, '', ?6)",
             values,
         )?;
         edge.extend(leaves);
-        documents.clear();
+        texts.clear();
+        starts.clear();
+        packed.clear();
         salts.clear();
-        (*count, *oldest, *newest) = (0, i64::MAX, i64::MIN);
+        (*oldest, *newest) = (i64::MAX, i64::MIN);
         Ok(())
     }
 

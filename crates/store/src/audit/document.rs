@@ -3,14 +3,16 @@
 use puerto_core::Digest;
 
 use super::canonical::{is_plain, quoted};
+use super::packed::Mark;
 
 /// Longest name of a member with what stands around it, in bytes.
 const PIECE_MAX: usize = 32;
 
 /// A text that is being made, behind what stands in a block already. By hand and without the formatter, since every call has
-/// one; in bytes, so that a block is looked at once for being a text, and not each of its pieces.
+/// one; in bytes, so that no piece of it is looked at for being a text. What hardly ever is as in the record before is marked.
 pub(crate) struct Document<'a> {
     text: &'a mut Vec<u8>,
+    marks: &'a mut Vec<Mark>,
     start: usize,
     /// The member before, to hold to the order.
     last: &'static str,
@@ -18,9 +20,16 @@ pub(crate) struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// Of no member yet.
-    pub(crate) fn new(text: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(text: &'a mut Vec<u8>, marks: &'a mut Vec<Mark>) -> Self {
         let start = text.len();
-        Self { text, start, last: "" }
+        marks.clear();
+        Self { text, marks, start, last: "" }
+    }
+
+    /// Marks what was written since.
+    #[inline(always)]
+    fn mark(&mut self, since: usize, is_digits: bool) {
+        self.marks.push(Mark { at: since - self.start, length: self.text.len() - since, is_digits });
     }
 
     /// Begins a member: its name and what its value begins with. They become one piece while this is compiled. Every member has
@@ -65,28 +74,54 @@ impl<'a> Document<'a> {
         text.push(b'"');
     }
 
+    /// What only the records of one operation have in common, as [`Self::word`].
+    #[inline(always)]
+    pub(crate) fn id(&mut self, name: &'static str, value: &str) {
+        self.name(name, "\"");
+        let start = self.text.len();
+        self.text.extend_from_slice(value.as_bytes());
+        self.mark(start, false);
+        self.text.push(b'"');
+    }
+
     /// Bytes as a text of two digits each.
     #[inline(always)]
     pub(crate) fn hex<const N: usize>(&mut self, name: &'static str, bytes: [u8; N]) {
-        let text = self.name(name, "\"");
-        text.extend_from_slice(hex(&bytes).as_flattened());
-        text.push(b'"');
+        self.name(name, "\"");
+        self.push_hex(bytes);
+        self.text.push(b'"');
     }
 
     /// A whole number.
     #[inline(always)]
     pub(crate) fn number(&mut self, name: &'static str, value: u64) {
-        push_number(value, self.name(name, ""));
+        self.name(name, "");
+        self.push_number(value);
     }
 
     /// The digest of a text.
     #[inline(always)]
     pub(crate) fn digest(&mut self, name: &'static str, digest: &Digest) {
-        let text = self.name(name, "{\"bytes\":");
-        push_number(digest.bytes, text);
-        text.extend_from_slice(if digest.is_whole { b",\"sha256\":\"" } else { b",\"sha256_ends\":\"" });
-        text.extend_from_slice(hex(&digest.sha256).as_flattened());
-        text.extend_from_slice(b"\"}");
+        self.name(name, "{\"bytes\":");
+        self.push_number(digest.bytes);
+        let name = if digest.is_whole { ",\"sha256\":\"" } else { ",\"sha256_ends\":\"" };
+        self.text.extend_from_slice(name.as_bytes());
+        self.push_hex(digest.sha256);
+        self.text.extend_from_slice(b"\"}");
+    }
+
+    #[inline(always)]
+    fn push_hex<const N: usize>(&mut self, bytes: [u8; N]) {
+        let start = self.text.len();
+        self.text.extend_from_slice(hex(&bytes).as_flattened());
+        self.mark(start, true);
+    }
+
+    /// One that JSON readers take for another is cut to the largest that they do not.
+    fn push_number(&mut self, number: u64) {
+        let start = self.text.len();
+        self.text.extend_from_slice(itoa::Buffer::new().format(number.min((1 << 53) - 1)).as_bytes());
+        self.mark(start, false);
     }
 
     /// What is canonical JSON already.
@@ -105,18 +140,13 @@ impl<'a> Document<'a> {
 
 /// The two digits of each byte; in steps that are the same for all, which processors do for many at once.
 #[inline(always)]
-fn hex<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
+pub(super) fn hex<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
     let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
     let mut digits = [[0; 2]; N];
     for (digits, byte) in digits.iter_mut().zip(bytes) {
         *digits = [digit(byte >> 4), digit(byte & 15)];
     }
     digits
-}
-
-/// Appends a whole number; one that JSON readers take for another is cut to the largest that they do not.
-fn push_number(number: u64, to: &mut Vec<u8>) {
-    to.extend_from_slice(itoa::Buffer::new().format(number.min((1 << 53) - 1)).as_bytes());
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::canonical::{Inexact, canonical};
 use super::document::Document;
+use super::packed::Mark;
 use crate::store::micros;
 
 /// Longest name of a tool, resource or client program kept, in bytes. Callers choose these texts.
@@ -125,19 +126,19 @@ impl Draft {
         }
     }
 
-    /// Writes its text, with its number.
-    pub(crate) fn write(&self, seq: u64, to: &mut Vec<u8>) {
+    /// Writes its text, with its number, and where in it is what hardly ever is as in the record before.
+    pub(super) fn write(&self, seq: u64, to: &mut Vec<u8>, marks: &mut Vec<Mark>) {
+        let document = Document::new(to, marks);
         match &self.0 {
-            Told::Seen(record, phase) => seen(record, *phase, self.at_us(), seq, to),
-            Told::Reported(report) => report.write(seq, to),
+            Told::Seen(record, phase) => seen(record, *phase, self.at_us(), seq, document),
+            Told::Reported(report) => report.write(seq, document),
         }
     }
 }
 
-fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, to: &mut Vec<u8>) {
+fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, mut document: Document<'_>) {
     let has_ended = phase != Phase::Decision;
     let name = |text| cut(text, NAME_BYTES_MAX);
-    let mut document = Document::new(to);
     document.text("action", name(record.kind.name()));
     document.text("actor", name(&record.caller));
     if let Some(digest) = &record.arguments {
@@ -163,7 +164,7 @@ fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, to: &mut Vec<u8>) {
     if let Some(protocol) = record.protocol {
         document.word("protocol", protocol);
     }
-    document.word("request", record.request.text(&mut [0; RequestId::LEN_MAX]));
+    document.id("request", record.request.text(&mut [0; RequestId::LEN_MAX]));
     if let Some(digest) = record.result.as_ref().filter(|_| has_ended) {
         document.digest("result", digest);
     }
@@ -175,8 +176,7 @@ fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, to: &mut Vec<u8>) {
 }
 
 impl Report {
-    fn write(&self, seq: u64, to: &mut Vec<u8>) {
-        let mut document = Document::new(to);
+    fn write(&self, seq: u64, mut document: Document<'_>) {
         document.text("action", &self.action);
         document.text("actor", &self.agent);
         document.number("at_us", self.at_us.cast_unsigned());
@@ -207,6 +207,7 @@ mod tests {
     use puerto_core::trace::Trace;
     use puerto_core::{Audited, Code, Digest};
 
+    use super::super::packed::{Marked, pack, unpack};
     use super::*;
 
     const PHASES: [Phase; 3] = [Phase::Decision, Phase::Result, Phase::Act];
@@ -217,15 +218,14 @@ mod tests {
         Outcome::Error(Code::UpstreamTimeout, Origin::Upstream),
     ];
 
-    proptest! {
-        /// Whatever callers and servers call themselves: what is hashed is the one way to write it (RFC 8785).
-        #[test]
-        fn every_record_is_written_as_the_standard_has_it(
+    prop_compose! {
+        /// A record of any kind and its number.
+        fn draft()(
             names in proptest::array::uniform5(any::<String>()),
             number in any::<u64>(),
             (phase, outcome) in (0..PHASES.len(), 0..OUTCOMES.len()),
-            (has_names, is_whole) in any::<(bool, bool)>(),
-        ) {
+            (has_names, is_whole, has_arguments) in any::<(bool, bool, bool)>(),
+        ) -> (Draft, u64) {
             let [action, caller, client, object, detail] = names;
             let some = |text: String| has_names.then_some(text);
             let digest = Digest { sha256: [number as u8; 32], is_whole, bytes: number };
@@ -247,18 +247,45 @@ mod tests {
                 detail: some(detail).map(Into::into),
                 audited: Audited::Acts,
                 salt: None,
-                arguments: Some(digest),
+                arguments: has_arguments.then_some(digest),
                 result: has_names.then_some(digest),
                 texts: None,
                 traced: None,
             };
-            let mut text = b"what stands before it\n".to_vec();
+            (Draft::of(record, PHASES[phase]), number >> 11)
+        }
+    }
+
+    proptest! {
+        /// Whatever callers and servers call themselves: what is hashed is the one way to write it (RFC 8785).
+        #[test]
+        fn every_record_is_written_as_the_standard_has_it((draft, seq) in draft()) {
+            let mut text = b"what stands before it".to_vec();
             let start = text.len();
-            Draft::of(record, PHASES[phase]).write(number >> 11, &mut text);
+            draft.write(seq, &mut text, &mut Vec::new());
             let text = std::str::from_utf8(&text[start..]).unwrap();
             let value: Value = serde_json::from_str(text).unwrap();
             prop_assert_eq!(canonical(&value), Ok(text.to_owned()));
-            prop_assert_eq!(value["seq"].as_u64(), Some(number >> 11));
+            prop_assert_eq!(value["seq"].as_u64(), Some(seq));
+        }
+
+        #[test]
+        fn records_of_every_kind_are_the_same_when_they_were_packed(
+            drafts in proptest::collection::vec(draft(), 1..12),
+        ) {
+            let written: Vec<_> = drafts.iter().map(|(draft, seq)| {
+                let (mut text, mut marks) = (Vec::new(), Vec::new());
+                draft.write(*seq, &mut text, &mut marks);
+                (text, marks)
+            }).collect();
+            let (mut packed, mut before) = (Vec::new(), Marked::default());
+            for (text, marks) in &written {
+                let one = Marked { text, marks };
+                pack(one, before, &mut packed);
+                before = one;
+            }
+            let texts: Vec<_> = written.iter().map(|(text, _)| str::from_utf8(text).unwrap()).collect();
+            prop_assert_eq!(unpack(&packed), texts.join("\n"));
         }
     }
 }

@@ -56,6 +56,10 @@ pub struct Verification {
     /// The largest size that was signed.
     largest: u64,
     faults: Vec<Fault>,
+    /// The records that were changed last: which fault tells of them, the first one and the last one.
+    changed: Option<(usize, u64, u64)>,
+    /// The greatest number so far.
+    reached: u64,
     /// After a gap the tree is another one, and no root says anything.
     is_broken: bool,
     /// Whether records have their places as numbers; those of a trail that nobody has signed need not.
@@ -106,6 +110,8 @@ impl Verification {
             sound: 0,
             largest: 0,
             faults: Vec::new(),
+            changed: None,
+            reached: 0,
             is_broken: false,
             is_numbered: false,
         }
@@ -135,12 +141,26 @@ impl Verification {
             None => self.fault("damaged", seq, format!("record {seq} is not written as one")),
         }
         if !is_kept {
-            self.fault("changed", seq, format!("record {seq} was changed: its text does not give its hash"));
+            self.tell_changed(seq);
         }
         self.waiting.push(hash);
         let size = self.edge.size() + self.waiting.len() as u64;
         if self.due == Some(size) || self.waiting.len() >= tree::AT_ONCE {
             self.settle();
+        }
+    }
+
+    /// Tells that a record was changed; of those that follow each other with one fault.
+    fn tell_changed(&mut self, seq: u64) {
+        let run = self.changed.filter(|(_, _, last)| last.checked_add(1) == Some(seq));
+        let (at, first) = run.map_or((self.faults.len(), seq), |(at, first, _)| (at, first));
+        self.changed = Some((at, first, seq));
+        if first == seq {
+            let what = format!("record {seq} was changed: its text does not give its hash");
+            self.fault("changed", seq, what);
+        } else if let Some(fault) = self.faults.get_mut(at) {
+            fault.what =
+                format!("records {first} to {seq} were changed: their texts do not give their hashes");
         }
     }
 
@@ -164,6 +184,7 @@ impl Verification {
         let fits = self.edge.push_part(height, root);
         if fits {
             self.next = self.edge.size() + 1;
+            self.reached = self.reached.max(self.edge.size());
             self.compare();
         }
         fits
@@ -181,6 +202,7 @@ impl Verification {
     /// Compares the number of what comes with the one that is expected.
     fn arrive(&mut self, seq: u64, count: u64) {
         let expected = std::mem::replace(&mut self.next, seq.saturating_add(count));
+        self.reached = self.reached.max(self.next.saturating_sub(1));
         if seq > expected {
             let what = match seq - expected {
                 1 => format!("record {expected} is missing"),
@@ -228,17 +250,19 @@ impl Verification {
     pub fn end(mut self, head: Option<(u64, Hash)>) -> Verdict {
         self.settle();
         let size = self.edge.size();
-        if let Some((&signed, _)) = self.signed.range(size + 1..).next_back() {
-            let what = format!("the trail ends with record {size}, but {signed} were signed for");
-            self.fault("truncated", size + 1, what);
+        // Records that are missing before the last one do not cut it off.
+        let last = self.reached;
+        if let Some((&signed, _)) = self.signed.range(last.saturating_add(1)..).next_back() {
+            let what = format!("the trail ends with record {last}, but {signed} were signed for");
+            self.fault("truncated", last + 1, what);
         }
         match head {
-            Some((told, _)) if told > size && self.largest <= size => {
-                let what = format!("the trail ends with record {size}, but {told} were written");
-                self.fault("truncated", size + 1, what);
+            Some((told, _)) if told > last && self.largest <= last => {
+                let what = format!("the trail ends with record {last}, but {told} were written");
+                self.fault("truncated", last + 1, what);
             }
-            Some((told, _)) if told < size && !self.is_broken => {
-                let what = format!("the trail has {size} records, but {told} were written");
+            Some((told, _)) if told < last => {
+                let what = format!("the trail goes to record {last}, but {told} were written");
                 self.fault("inserted", told + 1, what);
             }
             Some((told, root)) if told == size && root != self.edge.root() && self.faults.is_empty() => {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::audit::checkpoint::{Checkpoint, Signer, Verifier};
+use crate::audit::packed::{Marked, pack, unpack};
 use crate::audit::tree;
 use crate::audit::verify::{self, Verdict};
 
@@ -78,6 +79,45 @@ fn every_checkpoint_is_compared_however_many_records_lie_between() {
     }
 }
 
+/// A verification of a trail of 20 whose records arrive as these: each the number that it is kept under, and whether its hash is.
+fn arrived(records: impl IntoIterator<Item = (u64, bool)>) -> Vec<String> {
+    let mut verification = verify::Verification::new("", &signer().verifier());
+    for (seq, is_kept) in records {
+        verification.take(seq, Some(seq), tree::leaf(&seq.to_le_bytes()), is_kept);
+    }
+    named(&verification.end(Some((20, [0; 32]))))
+}
+
+#[test]
+fn changed_records_that_follow_each_other_are_one_fault() {
+    let one = |seq| format!("changed {seq}: record {seq} was changed: its text does not give its hash");
+    let some = |first, last| {
+        format!(
+            "changed {first}: records {first} to {last} were changed: their texts do not give their hashes"
+        )
+    };
+    let faults = arrived((1..=20).map(|seq| (seq, ![1, 4, 5, 6, 8, 19, 20].contains(&seq))));
+    assert_eq!(faults, [one(1), some(4, 6), one(8), some(19, 20)]);
+    // Each of many is told as soon as it is found, so that there is a place for it among the faults.
+    let faults = arrived((1..=20).rev().map(|seq| (seq, false)));
+    assert!(faults.contains(&one(20)) && faults.contains(&one(3)), "{faults:?}");
+}
+
+#[test]
+fn a_trail_ends_with_the_greatest_number_that_it_has() {
+    // Old records once more behind it: it was not cut off.
+    let faults = arrived((1..=20).chain(15..=17).map(|seq| (seq, true)));
+    assert_eq!(faults, ["moved 15: record 15 stands after record 20"]);
+    let faults = arrived((1..=20).filter(|seq| *seq != 3).map(|seq| (seq, true)));
+    assert_eq!(faults, ["missing 3: record 3 is missing"]);
+    let faults = arrived((1..=18).filter(|seq| *seq != 3).map(|seq| (seq, true)));
+    let cut = "truncated 19: the trail ends with record 18, but 20 were written";
+    assert_eq!(faults, ["missing 3: record 3 is missing", cut]);
+    let faults = arrived((1..=21).filter(|seq| *seq != 3).map(|seq| (seq, true)));
+    let more = "inserted 21: the trail goes to record 21, but 20 were written";
+    assert_eq!(faults, ["missing 3: record 3 is missing", more]);
+}
+
 #[tokio::test]
 async fn what_is_reported_is_answered_with_its_number_and_is_part_of_the_trail() {
     for (store, _dir) in each() {
@@ -105,7 +145,7 @@ async fn what_is_reported_is_answered_with_its_number_and_is_part_of_the_trail()
     }
 }
 
-/// A block as it is in the database, for somebody with all rights on it.
+/// A block as it is in the database, for somebody with all rights on it who knows how it is written.
 #[derive(Debug, Clone)]
 struct Kept {
     first: i64,
@@ -120,21 +160,45 @@ impl Kept {
     }
 }
 
+/// How texts stand in a block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Written {
+    Packed,
+    /// As before there were packed ones.
+    Plain,
+}
+
+/// The texts of a block, packed.
+fn packed(texts: &[String]) -> Vec<u8> {
+    let marked = |text| Marked { text, marks: &[] };
+    let (mut row, mut before) = (Vec::new(), &[][..]);
+    for text in texts {
+        pack(marked(text.as_bytes()), marked(before), &mut row);
+        before = text.as_bytes();
+    }
+    row
+}
+
 /// Reads all blocks, changes them and puts them back.
-async fn tamper(store: &Store, change: fn(&mut Vec<Kept>)) {
+async fn tamper(store: &Store, written: Written, change: fn(&mut Vec<Kept>)) {
     let work = move |db: &mut Db| {
-        let sql = "SELECT first, leaves, documents FROM audit_blocks ORDER BY first";
+        let sql = "SELECT first, leaves, documents, packed FROM audit_blocks ORDER BY first";
         let mut blocks = db.query(sql, &[], |row| {
             let leaves = row.bytes(1)?.chunks(32).map(<[u8]>::to_vec).collect();
-            let texts = row.text(2)?.split('\n').map(ToOwned::to_owned).collect();
+            assert_eq!(row.text(2)?, "");
+            let texts = unpack(row.bytes(3)?).split('\n').map(ToOwned::to_owned).collect();
             Ok(Kept { first: row.get(0)?, leaves, texts })
         })?;
         change(&mut blocks);
         db.execute("DELETE FROM audit_blocks", &[])?;
         for Kept { first, leaves, texts } in blocks {
-            let sql = "INSERT INTO audit_blocks (first, oldest, newest, leaves, salts, documents)
-                VALUES (?1, 0, 0, ?2, ?3, ?4)";
-            db.execute(sql, &[&first, &leaves.concat(), &Vec::new(), &texts.join("\n")])?;
+            let (plain, packed) = match written {
+                Written::Packed => (String::new(), packed(&texts)),
+                Written::Plain => (texts.join("\n"), Vec::new()),
+            };
+            let sql = "INSERT INTO audit_blocks (first, oldest, newest, leaves, salts, documents, packed)
+                VALUES (?1, 0, 0, ?2, ?3, ?4, ?5)";
+            db.execute(sql, &[&first, &leaves.concat(), &Vec::new(), &&plain[..], &packed])?;
         }
         Ok(())
     };
@@ -152,7 +216,7 @@ async fn whatever_is_done_to_the_database_is_named() {
             &["changed 5: record 5 was changed", "changed 1: records 1 to 10 are not those"],
         ),
         (|all| all[0].leaves[4][0] ^= 1, &["changed 5: record 5 was changed"]),
-        (|all| all[1].leaves.clear(), &["changed 11: record 11 was changed", "changed 20: record 20"]),
+        (|all| all[1].leaves.clear(), &["changed 11: records 11 to 20 were changed"]),
         (|all| all[0].remove(6), &["missing 7: record 7 is missing"]),
         (|all| drop(all[0].texts.remove(6)), &["missing 7: record 7 is missing"]),
         (|all| all[0].remove(0), &["missing 1: record 1 is missing"]),
@@ -192,7 +256,7 @@ async fn whatever_is_done_to_the_database_is_named() {
             },
             &[
                 "moved 21: record 20 stands where record 21",
-                "inserted 21: the trail has 21 records, but 20 were written",
+                "inserted 21: the trail goes to record 21, but 20 were written",
             ],
         ),
         (|all| all[1].first = 1 << 60, &["missing 11: records 11 to"]),
@@ -201,15 +265,64 @@ async fn whatever_is_done_to_the_database_is_named() {
         (|all| all[0].texts[9] = "x".into(), &["damaged 10: record 10 is not written as one"]),
     ];
     for (at, (done, expected)) in corpus.iter().enumerate() {
-        for (store, _dir) in each() {
+        for (written, (store, _dir)) in [Written::Packed, Written::Plain].into_iter().flat_map(with_each) {
             let checkpoints = trail(&store).await;
-            tamper(&store, *done).await;
+            tamper(&store, written, *done).await;
             let found = named(&verdict(&store, &checkpoints).await);
             for text in *expected {
-                assert!(found.iter().any(|fault| fault.starts_with(text)), "{at}: {found:#?}");
+                assert!(found.iter().any(|fault| fault.starts_with(text)), "{at} {written:?}: {found:#?}");
             }
         }
     }
+}
+
+fn with_each(written: Written) -> impl Iterator<Item = (Written, (Store, tempfile::TempDir))> {
+    each().map(move |store| (written, store))
+}
+
+/// Texts that stand there as they are, as before there were packed ones, are read as those are.
+#[tokio::test]
+async fn texts_that_are_not_packed_are_read_too() {
+    for (store, _dir) in each() {
+        let checkpoints = trail(&store).await;
+        let all = async || objects(&store, &Scope::all(), AuditFilter::default()).await;
+        let before = all().await;
+        tamper(&store, Written::Plain, |_| ()).await;
+        store.audit_append(vec![draft("a", "files", "late")]);
+        store.flush().await.unwrap();
+        let found = verdict(&store, &checkpoints).await;
+        assert_eq!((named(&found), found.size), (Vec::new(), 21));
+        assert_eq!(all().await, [&["late".to_owned()], &before[..]].concat());
+    }
+}
+
+/// Also somebody who does not know how texts are packed is found out, whatever byte it is.
+#[tokio::test]
+async fn whatever_byte_of_packed_texts_is_changed_is_named() {
+    let (store, _dir) = each().next().unwrap();
+    let checkpoints = trail(&store).await;
+    let read =
+        |db: &mut Db| db.first("SELECT packed FROM audit_blocks WHERE first = 1", &[], |row| row.get(0));
+    let whole: Vec<u8> = store.read(read).await.unwrap().unwrap();
+    let write = async |packed: Vec<u8>| {
+        let sql = "UPDATE audit_blocks SET packed = ?1 WHERE first = 1";
+        store.change(move |db| db.execute(sql, &[&packed])).await.unwrap();
+    };
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << (at % 8);
+        let is_same = unpack(&changed) == unpack(&whole);
+        write(changed).await;
+        let faults = named(&verdict(&store, &checkpoints).await);
+        assert_eq!(faults.is_empty(), is_same, "byte {at}: {faults:?}");
+        let told = ["changed ", "damaged ", "missing ", "moved ", "inserted "];
+        assert!(
+            faults.iter().all(|fault| told.iter().any(|kind| fault.starts_with(kind))),
+            "{at}: {faults:?}"
+        );
+    }
+    write(whole).await;
+    assert_eq!(named(&verdict(&store, &checkpoints).await), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -220,7 +333,7 @@ async fn whatever_is_done_to_the_end_of_the_tree_is_named() {
             "truncated 21: the trail ends with record 20, but 24 were written",
         ),
         ("UPDATE audit_head SET size = 21", "damaged 21: what was kept of the trail's end"),
-        ("DELETE FROM audit_head", "inserted 1: the trail has 20 records, but 0 were written"),
+        ("DELETE FROM audit_head", "inserted 1: the trail goes to record 20, but 0 were written"),
     ];
     for (sql, expected) in corpus {
         for (store, _dir) in each() {
