@@ -150,13 +150,16 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn the_hub_itself_is_read_and_what_is_defined_no_longer_is_forgotten() {
+        use std::io::{Read as _, Write as _};
         use std::os::unix::process::CommandExt as _;
+        use std::process::Stdio;
 
-        let mut child = std::process::Command::new("cat")
-            .stdin(std::process::Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
+        let mut cat = std::process::Command::new("cat");
+        let cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut child = cat.spawn().unwrap();
+        // A process that is there has no memory yet; one that answers has.
+        child.stdin.as_mut().unwrap().write_all(b"here").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 4]).unwrap();
         let (mut meter, processes) = (Meter::default(), Processes::read().unwrap());
         drop(child.stdin.take());
         child.wait().unwrap();
