@@ -136,14 +136,24 @@ mod lanes {
 
         /// One of its blocks; zeros behind the last one.
         fn block(&self, at: usize) -> &[u8; BLOCK] {
-            let found = match at {
-                0 if self.full > 0 => Some(&self.start),
-                at if at < self.full => self.text[at * BLOCK - 1..].first_chunk(),
-                at if at < self.count => self.end[(at - self.full) * BLOCK..].first_chunk(),
-                _ => None,
-            };
-            found.unwrap_or(&[0; BLOCK])
+            match at {
+                0 if self.full > 0 => &self.start,
+                at if at < self.full => self.middle(at),
+                at if at < self.count => first_block(&self.end[(at - self.full) * BLOCK..]),
+                _ => &[0; BLOCK],
+            }
         }
+
+        /// One that is full of text, and not the first one.
+        #[inline(always)]
+        fn middle(&self, at: usize) -> &[u8; BLOCK] {
+            first_block(&self.text[at * BLOCK - 1..])
+        }
+    }
+
+    #[inline(always)]
+    fn first_block(bytes: &[u8]) -> &[u8; BLOCK] {
+        bytes.first_chunk().unwrap_or(&[0; BLOCK])
     }
 
     /// The hashes of a byte and each of at most sixteen texts behind it; of what is no text, anything.
@@ -153,10 +163,18 @@ mod lanes {
             from_fn(|lane| Message::new(first, texts.get(lane).copied().unwrap_or_default()));
         let count = messages.iter().map(|message| message.count).max().unwrap_or_default();
         let mut state = START.map(|word| _mm512_set1_epi32(word.cast_signed()));
+        let common = messages.iter().map(|message| message.full).min().unwrap_or_default();
         for at in 0..count {
-            let goes_on = |mask, lane: usize| mask | __mmask16::from(at < messages[lane].count) << lane;
-            let words = words(from_fn(|lane| messages[lane].block(at)));
-            state = compress(state, words, (0..LANES).fold(0, goes_on));
+            // Most blocks are in the middle of all texts, which needs no looking at each.
+            let (blocks, goes_on) = match (1..common).contains(&at) {
+                true => (from_fn(|lane| messages[lane].middle(at)), !0),
+                false => {
+                    let goes_on =
+                        |mask, lane: usize| mask | __mmask16::from(at < messages[lane].count) << lane;
+                    (from_fn(|lane| messages[lane].block(at)), (0..LANES).fold(0, goes_on))
+                }
+            };
+            state = compress(state, words(blocks), goes_on);
         }
         let words = state.map(|words| store(words));
         let mut hashes = [[0; 32]; LANES];
@@ -267,18 +285,19 @@ mod lanes {
                 _ => _mm512_unpackhi_epi64(one, other),
             }
         });
-        from_fn(|at| {
-            let (column, quarter) = (at % 4, at / 4);
-            // Those of the first eight blocks, and of the others.
-            let [one, other] = [0, 8].map(|start| match quarter % 2 {
-                0 => _mm512_shuffle_i32x4::<EVEN>(fours[start + column], fours[start + column + 4]),
-                _ => _mm512_shuffle_i32x4::<UNEVEN>(fours[start + column], fours[start + column + 4]),
+        let mut words = fours;
+        for column in 0..4 {
+            let [one, two, three, four] = [0, 4, 8, 12].map(|start| fours[start + column]);
+            // Of the first eight blocks and of the others: every eighth word from this one on, and from the fourth after it on.
+            let [low, high] = [(one, two), (three, four)].map(|(one, other)| {
+                (_mm512_shuffle_i32x4::<EVEN>(one, other), _mm512_shuffle_i32x4::<UNEVEN>(one, other))
             });
-            match quarter / 2 {
-                0 => _mm512_shuffle_i32x4::<EVEN>(one, other),
-                _ => _mm512_shuffle_i32x4::<UNEVEN>(one, other),
-            }
-        })
+            words[column] = _mm512_shuffle_i32x4::<EVEN>(low.0, high.0);
+            words[column + 4] = _mm512_shuffle_i32x4::<EVEN>(low.1, high.1);
+            words[column + 8] = _mm512_shuffle_i32x4::<UNEVEN>(low.0, high.0);
+            words[column + 12] = _mm512_shuffle_i32x4::<UNEVEN>(low.1, high.1);
+        }
+        words
     }
 
     /// Of two registers the first and the third quarter.
