@@ -7,7 +7,7 @@ use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 use super::draft::Draft;
-use super::packed::{Mark, Marked, pack, unpack};
+use super::packed::{Mark, Marked, pack, pack_alike, unpack};
 use super::text::Keyring;
 use super::tree::{self, Edge, Hash};
 use super::verify;
@@ -260,7 +260,9 @@ pub(super) struct Writing<'a> {
     texts: Vec<u8>,
     /// Where each begins.
     starts: Vec<usize>,
-    /// What of the last one hardly ever is as before, and of the one before it.
+    /// The last one.
+    last: Option<&'a Draft>,
+    /// What of its text hardly ever is as before, and of the one before it.
     marks: (Vec<Mark>, Vec<Mark>),
     /// The texts as they are kept.
     packed: Vec<u8>,
@@ -273,33 +275,48 @@ pub(super) struct Writing<'a> {
 impl<'a> Writing<'a> {
     /// Goes on at the end of the tree.
     pub(super) fn new(db: &'a mut Db, keyring: &'a Keyring, edge: Edge) -> Self {
-        let (texts, starts, marks, packed, salts) = Default::default();
-        Self { db, keyring, edge, texts, starts, marks, packed, salts, oldest: i64::MAX, newest: i64::MIN }
+        let (texts, starts, last, marks, packed, salts) = Default::default();
+        let (oldest, newest) = (i64::MAX, i64::MIN);
+        Self { db, keyring, edge, texts, starts, last, marks, packed, salts, oldest, newest }
     }
 
     /// Adds the next record.
-    pub(super) fn add(&mut self, draft: &Draft) -> Result<(), StoreError> {
+    pub(super) fn add(&mut self, draft: &'a Draft) -> Result<(), StoreError> {
         if self.starts.len() >= RECORDS_MAX || self.texts.len() >= BYTES_FULL {
             self.keep()?;
         }
-        let Self { edge, texts, starts, marks, packed, salts, .. } = self;
-        let seq = edge.size().cast_signed() + starts.len() as i64 + 1;
-        let (before, start) = (starts.last().copied().unwrap_or_default(), texts.len());
-        std::mem::swap(&mut marks.0, &mut marks.1);
-        draft.write(seq.cast_unsigned(), texts, &mut marks.0);
-        let before = match starts.is_empty() {
-            true => Marked::default(),
-            false => Marked { text: &texts[before..start], marks: &marks.1 },
-        };
-        pack(Marked { text: &texts[start..], marks: &marks.0 }, before, packed);
+        let seq = self.edge.size().cast_signed() + self.starts.len() as i64 + 1;
+        self.write(seq.cast_unsigned(), draft);
+        let Self { starts, salts, .. } = self;
         if let Some(salt) = draft.salt() {
-            salts.resize(starts.len() * SALT, 0);
+            salts.resize((starts.len() - 1) * SALT, 0);
             salts.extend_from_slice(salt);
         }
-        starts.push(start);
         let at_us = draft.at_us();
         (self.oldest, self.newest) = (self.oldest.min(at_us), self.newest.max(at_us));
         self.keep_texts(seq, draft)
+    }
+
+    /// Writes the text of the next record, and packs it.
+    fn write(&mut self, seq: u64, draft: &'a Draft) {
+        let Self { texts, starts, last, marks: (marks, marks_before), packed, .. } = self;
+        let (before, start) = (starts.last().copied().unwrap_or_default(), texts.len());
+        std::mem::swap(marks, marks_before);
+        let is_alike = last.replace(draft).is_some_and(|last| draft.is_like(last));
+        match is_alike {
+            true => draft.write_again(seq, (texts, before), marks, marks_before),
+            false => draft.write(seq, texts, marks),
+        }
+        let one = Marked { text: &texts[start..], marks };
+        let before = match starts.is_empty() {
+            true => Marked::default(),
+            false => Marked { text: &texts[before..start], marks: marks_before },
+        };
+        match is_alike {
+            true => pack_alike(one, before, packed),
+            false => pack(one, before, packed),
+        }
+        starts.push(start);
     }
 
     /// Keeps the texts of a record. One without its texts is better than none.
@@ -316,7 +333,7 @@ impl<'a> Writing<'a> {
 
     /// Keeps what was added and is not kept yet; what comes next begins a block.
     fn keep(&mut self) -> Result<(), StoreError> {
-        let Self { edge, texts, starts, packed, salts, oldest, newest, .. } = self;
+        let Self { edge, texts, starts, last, packed, salts, oldest, newest, .. } = self;
         if starts.is_empty() {
             return Ok(());
         }
@@ -335,6 +352,7 @@ impl<'a> Writing<'a> {
         edge.extend(leaves);
         texts.clear();
         starts.clear();
+        *last = None;
         packed.clear();
         salts.clear();
         (*oldest, *newest) = (i64::MAX, i64::MIN);

@@ -1,4 +1,5 @@
-//! The text of an audit record: canonical JSON (RFC 8785), whose members stand in the order of their names.
+//! The text of an audit record: canonical JSON (RFC 8785), whose members stand in the order of their names. Of a record that
+//! differs from the one before it in nothing but numbers and hashes, the text is that one's, with these in their places.
 
 use puerto_core::Digest;
 
@@ -7,6 +8,38 @@ use super::packed::Mark;
 
 /// Longest name of a member with what stands around it, in bytes.
 const PIECE_MAX: usize = 32;
+
+/// What the members of a record are given to, in the order of their names.
+pub(crate) trait Members {
+    /// A text.
+    fn text(&mut self, name: &'static str, value: &str);
+
+    /// A text of which is known that nothing in it needs an escape.
+    fn word(&mut self, name: &'static str, value: &str);
+
+    /// What only the records of one operation have in common, as [`Self::word`].
+    fn id(&mut self, name: &'static str, value: &str);
+
+    /// Bytes as a text of two digits each.
+    fn hex<const N: usize>(&mut self, name: &'static str, bytes: [u8; N]);
+
+    /// A whole number. One that JSON readers take for another is cut to the largest that they do not.
+    fn number(&mut self, name: &'static str, value: u64);
+
+    /// The digest of a text.
+    fn digest(&mut self, name: &'static str, digest: &Digest);
+
+    /// That was all.
+    fn end(self);
+
+    /// A text, where there is one.
+    #[inline(always)]
+    fn maybe(&mut self, name: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+}
 
 /// A text that is being made, behind what stands in a block already. By hand and without the formatter, since every call has
 /// one; in bytes, so that no piece of it is looked at for being a text. What hardly ever is as in the record before is marked.
@@ -47,9 +80,28 @@ impl<'a> Document<'a> {
         self.text
     }
 
-    /// A text.
     #[inline(always)]
-    pub(crate) fn text(&mut self, name: &'static str, value: &str) {
+    fn push_hex<const N: usize>(&mut self, bytes: [u8; N]) {
+        let start = self.text.len();
+        self.text.extend_from_slice(hex(&bytes).as_flattened());
+        self.mark(start, true);
+    }
+
+    fn push_number(&mut self, number: u64) {
+        let start = self.text.len();
+        self.text.extend_from_slice(digits(number, &mut itoa::Buffer::new()));
+        self.mark(start, false);
+    }
+
+    /// What is canonical JSON already.
+    pub(crate) fn json(&mut self, name: &'static str, value: &[u8]) {
+        self.name(name, "").extend_from_slice(value);
+    }
+}
+
+impl Members for Document<'_> {
+    #[inline(always)]
+    fn text(&mut self, name: &'static str, value: &str) {
         if is_plain(value) {
             return self.word(name, value);
         }
@@ -58,25 +110,15 @@ impl<'a> Document<'a> {
         self.json(name, text.as_bytes());
     }
 
-    /// A text, where there is one.
     #[inline(always)]
-    pub(crate) fn maybe(&mut self, name: &'static str, value: Option<&str>) {
-        if let Some(value) = value {
-            self.text(name, value);
-        }
-    }
-
-    /// A text of which is known that nothing in it needs an escape.
-    #[inline(always)]
-    pub(crate) fn word(&mut self, name: &'static str, value: &str) {
+    fn word(&mut self, name: &'static str, value: &str) {
         let text = self.name(name, "\"");
         text.extend_from_slice(value.as_bytes());
         text.push(b'"');
     }
 
-    /// What only the records of one operation have in common, as [`Self::word`].
     #[inline(always)]
-    pub(crate) fn id(&mut self, name: &'static str, value: &str) {
+    fn id(&mut self, name: &'static str, value: &str) {
         self.name(name, "\"");
         let start = self.text.len();
         self.text.extend_from_slice(value.as_bytes());
@@ -84,24 +126,21 @@ impl<'a> Document<'a> {
         self.text.push(b'"');
     }
 
-    /// Bytes as a text of two digits each.
     #[inline(always)]
-    pub(crate) fn hex<const N: usize>(&mut self, name: &'static str, bytes: [u8; N]) {
+    fn hex<const N: usize>(&mut self, name: &'static str, bytes: [u8; N]) {
         self.name(name, "\"");
         self.push_hex(bytes);
         self.text.push(b'"');
     }
 
-    /// A whole number.
     #[inline(always)]
-    pub(crate) fn number(&mut self, name: &'static str, value: u64) {
+    fn number(&mut self, name: &'static str, value: u64) {
         self.name(name, "");
         self.push_number(value);
     }
 
-    /// The digest of a text.
     #[inline(always)]
-    pub(crate) fn digest(&mut self, name: &'static str, digest: &Digest) {
+    fn digest(&mut self, name: &'static str, digest: &Digest) {
         self.name(name, "{\"bytes\":");
         self.push_number(digest.bytes);
         let name = if digest.is_whole { ",\"sha256\":\"" } else { ",\"sha256_ends\":\"" };
@@ -110,32 +149,94 @@ impl<'a> Document<'a> {
         self.text.extend_from_slice(b"\"}");
     }
 
-    #[inline(always)]
-    fn push_hex<const N: usize>(&mut self, bytes: [u8; N]) {
-        let start = self.text.len();
-        self.text.extend_from_slice(hex(&bytes).as_flattened());
-        self.mark(start, true);
-    }
-
-    /// One that JSON readers take for another is cut to the largest that they do not.
-    fn push_number(&mut self, number: u64) {
-        let start = self.text.len();
-        self.text.extend_from_slice(itoa::Buffer::new().format(number.min((1 << 53) - 1)).as_bytes());
-        self.mark(start, false);
-    }
-
-    /// What is canonical JSON already.
-    pub(crate) fn json(&mut self, name: &'static str, value: &[u8]) {
-        self.name(name, "").extend_from_slice(value);
-    }
-
-    /// Ends it.
-    pub(crate) fn end(self) {
+    fn end(self) {
         self.text.push(b'}');
         if let Some(first) = self.text.get_mut(self.start) {
             *first = b'{';
         }
     }
+}
+
+/// The text of a record that is like the one before it: a copy of its text, where all that is marked is written anew.
+pub(crate) struct Again<'a> {
+    text: &'a mut Vec<u8>,
+    marks: &'a mut Vec<Mark>,
+    start: usize,
+    /// The marks of the one before that were not come to yet.
+    before: std::slice::Iter<'a, Mark>,
+    /// How much longer than in the one before it is up to here; where it is shorter, that wraps around.
+    longer: usize,
+}
+
+impl<'a> Again<'a> {
+    /// Of the text that begins at `last` and is the last one there.
+    pub(crate) fn new(
+        text: &'a mut Vec<u8>,
+        last: usize,
+        marks: &'a mut Vec<Mark>,
+        before: &'a [Mark],
+    ) -> Self {
+        let start = text.len();
+        text.extend_from_within(last..);
+        marks.clear();
+        Self { text, marks, start, before: before.iter(), longer: 0 }
+    }
+
+    /// Writes the next value that is marked.
+    #[inline(always)]
+    fn put(&mut self, value: &[u8]) {
+        let Some(mark) = self.before.next() else {
+            debug_assert!(false, "more values than before");
+            return;
+        };
+        let at = mark.at.wrapping_add(self.longer);
+        let from = self.start + at;
+        if value.len() == mark.length {
+            self.text[from..from + value.len()].copy_from_slice(value);
+        } else {
+            self.text.splice(from..from + mark.length, value.iter().copied());
+            self.longer = self.longer.wrapping_add(value.len()).wrapping_sub(mark.length);
+        }
+        self.marks.push(Mark { at, length: value.len(), ..*mark });
+    }
+}
+
+impl Members for Again<'_> {
+    #[inline(always)]
+    fn text(&mut self, _name: &'static str, _value: &str) {}
+
+    #[inline(always)]
+    fn word(&mut self, _name: &'static str, _value: &str) {}
+
+    #[inline(always)]
+    fn id(&mut self, _name: &'static str, value: &str) {
+        self.put(value.as_bytes());
+    }
+
+    #[inline(always)]
+    fn hex<const N: usize>(&mut self, _name: &'static str, bytes: [u8; N]) {
+        self.put(hex(&bytes).as_flattened());
+    }
+
+    #[inline(always)]
+    fn number(&mut self, _name: &'static str, value: u64) {
+        self.put(digits(value, &mut itoa::Buffer::new()));
+    }
+
+    #[inline(always)]
+    fn digest(&mut self, name: &'static str, digest: &Digest) {
+        self.number(name, digest.bytes);
+        self.hex(name, digest.sha256);
+    }
+
+    fn end(self) {
+        debug_assert!(self.before.len() == 0, "fewer values than before");
+    }
+}
+
+/// The digits of a number, or of the largest that every reader of JSON takes for what it is.
+fn digits(number: u64, room: &mut itoa::Buffer) -> &[u8] {
+    room.format(number.min((1 << 53) - 1)).as_bytes()
 }
 
 /// The two digits of each byte; in steps that are the same for all, which processors do for many at once.

@@ -6,7 +6,7 @@ use puerto_core::{Origin, Outcome, Record, RequestId, TenantId, Texts};
 use serde_json::{Map, Value};
 
 use super::canonical::{Inexact, canonical};
-use super::document::Document;
+use super::document::{Again, Document, Members};
 use super::packed::Mark;
 use crate::store::micros;
 
@@ -126,6 +126,27 @@ impl Draft {
         }
     }
 
+    /// Whether its text is that of another one but for what is marked in it.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Told::Seen(one, phase), Told::Seen(other, before)) => phase == before && are_alike(one, other),
+            _ => false,
+        }
+    }
+
+    /// Writes its text behind that of one that it is like: the last one there, which begins at `last` and has these marks.
+    pub(super) fn write_again(
+        &self,
+        seq: u64,
+        (to, last): (&mut Vec<u8>, usize),
+        marks: &mut Vec<Mark>,
+        before: &[Mark],
+    ) {
+        if let Told::Seen(record, phase) = &self.0 {
+            seen(record, *phase, self.at_us(), seq, Again::new(to, last, marks, before));
+        }
+    }
+
     /// Writes its text, with its number, and where in it is what hardly ever is as in the record before.
     pub(super) fn write(&self, seq: u64, to: &mut Vec<u8>, marks: &mut Vec<Mark>) {
         let document = Document::new(to, marks);
@@ -136,7 +157,28 @@ impl Draft {
     }
 }
 
-fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, mut document: Document<'_>) {
+/// Whether all that is not marked in their texts is the same.
+fn are_alike(one: &Record, other: &Record) -> bool {
+    fn shared(one: Option<&Arc<str>>, other: Option<&Arc<str>>) -> bool {
+        match (one, other) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
+            _ => one.is_none() && other.is_none(),
+        }
+    }
+    let digest = |record: &Record| [&record.arguments, &record.result].map(|of| of.map(|of| of.is_whole));
+    one.outcome == other.outcome
+        && digest(one) == digest(other)
+        && shared(Some(&one.tenant), Some(&other.tenant))
+        && shared(Some(&one.caller), Some(&other.caller))
+        && shared(one.server.as_ref(), other.server.as_ref())
+        && shared(one.object.as_ref(), other.object.as_ref())
+        && shared(one.client.as_ref(), other.client.as_ref())
+        && one.kind.name() == other.kind.name()
+        && one.protocol == other.protocol
+        && one.detail == other.detail
+}
+
+fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, mut document: impl Members) {
     let has_ended = phase != Phase::Decision;
     let name = |text| cut(text, NAME_BYTES_MAX);
     document.text("action", name(record.kind.name()));
@@ -207,7 +249,7 @@ mod tests {
     use puerto_core::trace::Trace;
     use puerto_core::{Audited, Code, Digest};
 
-    use super::super::packed::{Marked, pack, unpack};
+    use super::super::packed::{Marked, pack, pack_alike, unpack};
     use super::*;
 
     const PHASES: [Phase; 3] = [Phase::Decision, Phase::Result, Phase::Act];
@@ -256,6 +298,12 @@ mod tests {
         }
     }
 
+    /// A bit for each name: whether it is as in the record before. All are, all but one, or any.
+    fn names() -> impl Strategy<Value = u16> {
+        let all = (1_u16 << 9) - 1;
+        prop_oneof![Just(all), (0..9_u16).prop_map(move |other| all & !(1 << other)), 0..=all]
+    }
+
     proptest! {
         /// Whatever callers and servers call themselves: what is hashed is the one way to write it (RFC 8785).
         #[test]
@@ -267,6 +315,52 @@ mod tests {
             let value: Value = serde_json::from_str(text).unwrap();
             prop_assert_eq!(canonical(&value), Ok(text.to_owned()));
             prop_assert_eq!(value["seq"].as_u64(), Some(seq));
+        }
+
+        /// With the names of the first, or of the second where they are the same, and the numbers of the second.
+        #[test]
+        fn what_is_copied_from_the_record_before_is_what_would_be_written(
+            (one, seq) in draft(), (other, number) in draft(), names in names(),
+        ) {
+            let (Told::Seen(first, phase), Told::Seen(second, _)) = (one.0, other.0) else { unreachable!() };
+            let is_other = |at: u16| names & 1 << at == 0;
+            let digest = |kept: Option<Digest>, other: Option<Digest>, at| match is_other(at) {
+                true => other,
+                false => kept.map(|kept| Digest { is_whole: kept.is_whole, bytes: number, sha256: [7; 32] }),
+            };
+            let record = Record {
+                kind: if is_other(0) { second.kind } else { first.kind.clone() },
+                caller: if is_other(1) { second.caller } else { first.caller.clone() },
+                client: if is_other(2) { second.client } else { first.client.clone() },
+                server: if is_other(3) { second.server } else { first.server.clone() },
+                object: if is_other(4) { second.object } else { first.object.clone() },
+                outcome: if is_other(5) { second.outcome } else { first.outcome },
+                detail: if is_other(6) { second.detail } else { first.detail.clone() },
+                protocol: if is_other(7) { second.protocol } else { first.protocol },
+                arguments: digest(first.arguments, second.arguments, 8),
+                result: digest(first.result, second.result, 8),
+                ..second
+            };
+            let [first, second] = [first, record].map(|record| Draft::of(record, phase));
+            let (mut text, mut marks) = (Vec::new(), Vec::new());
+            first.write(seq, &mut text, &mut marks);
+            let (mut alone, mut marks_alone) = (Vec::new(), Vec::new());
+            second.write(number, &mut alone, &mut marks_alone);
+            if names + 1 == 1 << 9 {
+                prop_assert!(second.is_like(&first));
+            }
+            if second.is_like(&first) {
+                let (mut packed, start, mut marks_again) = (Vec::new(), text.len(), Vec::new());
+                pack(Marked { text: &text, marks: &marks }, Marked::default(), &mut packed);
+                second.write_again(number, (&mut text, 0), &mut marks_again, &marks);
+                prop_assert_eq!(str::from_utf8(&text[start..]), str::from_utf8(&alone));
+                prop_assert_eq!(&marks_again, &marks_alone);
+                let (before, again) = text.split_at(start);
+                let before = Marked { text: before, marks: &marks };
+                pack_alike(Marked { text: again, marks: &marks_again }, before, &mut packed);
+                let texts = [before.text, again].map(|text| str::from_utf8(text).unwrap());
+                prop_assert_eq!(unpack(&packed), texts.join("\n"));
+            }
         }
 
         #[test]

@@ -24,7 +24,7 @@ const AHEAD: usize = 1_024;
 const MEMBERS_MAX: usize = 4;
 
 /// A part of a text that is hardly ever as it was before, so that it need not be searched for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// Where it begins.
     pub(crate) at: usize,
@@ -92,6 +92,17 @@ pub(crate) fn pack(one: Marked<'_>, before: Marked<'_>, packed: &mut Vec<u8>) {
         steps.give(one.text, 0, false);
         steps.end();
     }
+}
+
+/// The same for a text that is the one before it but for what is marked.
+pub(crate) fn pack_alike(one: Marked<'_>, before: Marked<'_>, packed: &mut Vec<u8>) {
+    let mut steps = Steps { packed, same: 0 };
+    for ((gap, value, is_digits), (_, value_before, _)) in one.parts().zip(before.parts()) {
+        steps.same += gap.len();
+        steps.value(value, value_before, is_digits);
+    }
+    steps.same += one.rest().len();
+    steps.end();
 }
 
 /// The steps to a text.
