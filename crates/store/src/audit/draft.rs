@@ -159,23 +159,29 @@ impl Draft {
 
 /// Whether all that is not marked in their texts is the same.
 fn are_alike(one: &Record, other: &Record) -> bool {
-    fn shared(one: Option<&Arc<str>>, other: Option<&Arc<str>>) -> bool {
-        match (one, other) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
-            _ => one.is_none() && other.is_none(),
-        }
-    }
-    let digest = |record: &Record| [&record.arguments, &record.result].map(|of| of.map(|of| of.is_whole));
+    let digests = |record: &Record| [&record.arguments, &record.result].map(|of| of.map(|of| of.is_whole));
     one.outcome == other.outcome
-        && digest(one) == digest(other)
-        && shared(Some(&one.tenant), Some(&other.tenant))
-        && shared(Some(&one.caller), Some(&other.caller))
-        && shared(one.server.as_ref(), other.server.as_ref())
-        && shared(one.object.as_ref(), other.object.as_ref())
-        && shared(one.client.as_ref(), other.client.as_ref())
-        && one.kind.name() == other.kind.name()
-        && one.protocol == other.protocol
-        && one.detail == other.detail
+        && digests(one) == digests(other)
+        && same(&one.tenant, &other.tenant)
+        && same(&one.caller, &other.caller)
+        && same(one.kind.name(), other.kind.name())
+        && both(one.server.as_deref(), other.server.as_deref())
+        && both(one.object.as_deref(), other.object.as_deref())
+        && both(one.client.as_deref(), other.client.as_deref())
+        && both(one.protocol, other.protocol)
+        && both(one.detail.as_deref(), other.detail.as_deref())
+}
+
+/// Whether two texts are the same. Nearly always they are one.
+fn same(one: &str, other: &str) -> bool {
+    std::ptr::eq(one, other) || one == other
+}
+
+fn both(one: Option<&str>, other: Option<&str>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => same(one, other),
+        _ => one.is_none() && other.is_none(),
+    }
 }
 
 fn seen(record: &Record, phase: Phase, at_us: i64, seq: u64, mut document: impl Members) {

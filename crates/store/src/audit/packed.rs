@@ -140,8 +140,8 @@ impl Steps<'_> {
 
     /// To a marked value from the one that stood there before.
     fn value(&mut self, value: &[u8], before: &[u8], is_digits: bool) {
-        if !is_digits || value == before {
-            let same = common(value, before);
+        let same = common(value, before);
+        if !is_digits || same == value.len() {
             self.same += same;
             return self.replace(&value[same..], before.len() - same);
         }
