@@ -260,8 +260,8 @@ pub(super) struct Writing<'a> {
     texts: Vec<u8>,
     /// Where each begins.
     starts: Vec<usize>,
-    /// The last one.
-    last: Option<&'a Draft>,
+    /// The last one, and where its text begins.
+    last: Option<(&'a Draft, usize)>,
     /// What of its text hardly ever is as before, and of the one before it.
     marks: (Vec<Mark>, Vec<Mark>),
     /// The texts as they are kept.
@@ -300,21 +300,19 @@ impl<'a> Writing<'a> {
     /// Writes the text of the next record, and packs it.
     fn write(&mut self, seq: u64, draft: &'a Draft) {
         let Self { texts, starts, last, marks: (marks, marks_before), packed, .. } = self;
-        let (before, start) = (starts.last().copied().unwrap_or_default(), texts.len());
         std::mem::swap(marks, marks_before);
-        let is_alike = last.replace(draft).is_some_and(|last| draft.is_like(last));
-        match is_alike {
-            true => draft.write_again(seq, (texts, before), marks, marks_before),
-            false => draft.write(seq, texts, marks),
-        }
-        let one = Marked { text: &texts[start..], marks };
-        let before = match starts.is_empty() {
-            true => Marked::default(),
-            false => Marked { text: &texts[before..start], marks: marks_before },
-        };
-        match is_alike {
-            true => pack_alike(one, before, packed),
-            false => pack(one, before, packed),
+        let start = texts.len();
+        let last = last.replace((draft, start));
+        if let Some((_, before)) = last.filter(|(last, _)| draft.is_like(last)) {
+            draft.write_again(seq, (texts, before), marks, marks_before);
+            let before = Marked { text: &texts[before..start], marks: marks_before };
+            pack_alike(Marked { text: &texts[start..], marks }, before, packed);
+        } else {
+            draft.write(seq, texts, marks);
+            let marked =
+                |(_, before): (_, usize)| Marked { text: &texts[before..start], marks: marks_before };
+            let before = last.map_or(Marked::default(), marked);
+            pack(Marked { text: &texts[start..], marks }, before, packed);
         }
         starts.push(start);
     }

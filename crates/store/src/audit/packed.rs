@@ -141,6 +141,7 @@ impl Steps<'_> {
     /// To a marked value from the one that stood there before.
     fn value(&mut self, value: &[u8], before: &[u8], is_digits: bool) {
         let same = common(value, before);
+        // Digits that are not those of before are given from the first one on, two in a byte.
         if !is_digits || same == value.len() {
             self.same += same;
             return self.replace(&value[same..], before.len() - same);

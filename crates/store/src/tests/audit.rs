@@ -54,6 +54,43 @@ async fn an_honest_trail_is_found_whole() {
     }
 }
 
+/// Their texts are copied from the one before where nothing else differs, over more than one block.
+#[tokio::test]
+async fn records_that_are_alike_have_their_own_numbers_and_no_others() {
+    for (store, _dir) in each() {
+        let alike = |n: u64| {
+            let digest = Digest { sha256: [n as u8; 32], is_whole: n % 60 < 30, bytes: n * n };
+            let record = Record {
+                duration: Duration::from_micros(n.pow(3) % 100_003),
+                bytes_in: 10_u64.pow(n as u32 % 7),
+                bytes_out: n,
+                arguments: (n % 60 >= 20).then_some(digest),
+                salt: (!n.is_multiple_of(4)).then_some([n as u8; 16]),
+                ..record(
+                    if n % 100 < 50 { "a" } else { "b" },
+                    "files",
+                    if n % 90 > 80 { "write" } else { "read" },
+                )
+            };
+            Draft::of(record, Phase::Act)
+        };
+        let report = || Draft::reported(&tenant("a"), "me", ("deploy", "bot"), &Map::new(), 7).unwrap();
+        let drafts = (0..700).map(|n| if n % 130 == 60 { report() } else { alike(n) });
+        let drafts: Vec<Draft> = drafts.collect();
+        store.audit_append(drafts.clone());
+        store.flush().await.unwrap();
+        assert_eq!(named(&verdict(&store, "").await), Vec::<String>::new());
+        let which = AuditFilter { after: Some(0), ..AuditFilter::default() };
+        let rows = store.audit_list(&Scope::all(), which).await.unwrap();
+        assert_eq!(rows.len(), drafts.len());
+        for (row, (seq, draft)) in rows.iter().zip((1..).zip(&drafts)) {
+            let mut alone = Vec::new();
+            draft.write(seq, &mut alone, &mut Vec::new());
+            assert_eq!(row.document.get(), str::from_utf8(&alone).unwrap());
+        }
+    }
+}
+
 #[test]
 fn every_checkpoint_is_compared_however_many_records_lie_between() {
     let leaf = |seq: u64| tree::leaf(&seq.to_le_bytes());
