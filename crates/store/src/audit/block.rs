@@ -7,7 +7,7 @@ use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 use super::draft::Draft;
-use super::packed::{Mark, Marked, pack, pack_alike, unpack};
+use super::packed::{Mark, Marked, pack, unpack};
 use super::text::Keyring;
 use super::tree::{self, Edge, Hash};
 use super::verify;
@@ -304,9 +304,7 @@ impl<'a> Writing<'a> {
         let start = texts.len();
         let last = last.replace((draft, start));
         if let Some((_, before)) = last.filter(|(last, _)| draft.is_like(last)) {
-            draft.write_again(seq, (texts, before), marks, marks_before);
-            let before = Marked { text: &texts[before..start], marks: marks_before };
-            pack_alike(Marked { text: &texts[start..], marks }, before, packed);
+            draft.write_again(seq, (texts, before), (marks, marks_before), packed);
         } else {
             draft.write(seq, texts, marks);
             let marked =

@@ -4,7 +4,7 @@
 use puerto_core::Digest;
 
 use super::canonical::{is_plain, quoted};
-use super::packed::Mark;
+use super::packed::{Mark, Steps};
 
 /// Longest name of a member with what stands around it, in bytes.
 const PIECE_MAX: usize = 32;
@@ -157,13 +157,18 @@ impl Members for Document<'_> {
     }
 }
 
-/// The text of a record that is like the one before it: a copy of its text, where all that is marked is written anew.
+/// The text of a record that is like the one before it: a copy of its text, where all that is marked is written anew. It is
+/// packed on the way, since what differs is at hand.
 pub(crate) struct Again<'a> {
     text: &'a mut Vec<u8>,
     marks: &'a mut Vec<Mark>,
+    steps: Steps<'a>,
     start: usize,
     /// The marks of the one before that were not come to yet.
     before: std::slice::Iter<'a, Mark>,
+    /// How long the one before is, and up to where the steps tell of it.
+    length: usize,
+    told: usize,
     /// How much longer than in the one before it is up to here; where it is shorter, that wraps around.
     longer: usize,
 }
@@ -171,26 +176,29 @@ pub(crate) struct Again<'a> {
 impl<'a> Again<'a> {
     /// Of the text that begins at `last` and is the last one there.
     pub(crate) fn new(
-        text: &'a mut Vec<u8>,
-        last: usize,
-        marks: &'a mut Vec<Mark>,
-        before: &'a [Mark],
+        (text, last): (&'a mut Vec<u8>, usize),
+        (marks, before): (&'a mut Vec<Mark>, &'a [Mark]),
+        packed: &'a mut Vec<u8>,
     ) -> Self {
         let start = text.len();
         text.extend_from_within(last..);
         marks.clear();
-        Self { text, marks, start, before: before.iter(), longer: 0 }
+        let steps = Steps::new(packed);
+        Self { text, marks, steps, start, before: before.iter(), length: start - last, told: 0, longer: 0 }
     }
 
-    /// Writes the next value that is marked.
+    /// Writes the next value that is marked. `step` goes there from what stood in its place.
     #[inline(always)]
-    fn put(&mut self, value: &[u8]) {
+    fn put(&mut self, value: &[u8], step: impl FnOnce(&mut Steps<'_>, &[u8])) {
         let Some(mark) = self.before.next() else {
             debug_assert!(false, "more values than before");
             return;
         };
         let at = mark.at.wrapping_add(self.longer);
         let from = self.start + at;
+        self.steps.over(mark.at - self.told);
+        self.told = mark.at + mark.length;
+        step(&mut self.steps, &self.text[from..from + mark.length]);
         if value.len() == mark.length {
             self.text[from..from + value.len()].copy_from_slice(value);
         } else {
@@ -210,17 +218,20 @@ impl Members for Again<'_> {
 
     #[inline(always)]
     fn id(&mut self, _name: &'static str, value: &str) {
-        self.put(value.as_bytes());
+        self.put(value.as_bytes(), |steps, before| steps.value(value.as_bytes(), before));
     }
 
     #[inline(always)]
     fn hex<const N: usize>(&mut self, _name: &'static str, bytes: [u8; N]) {
-        self.put(hex(&bytes).as_flattened());
+        let digits = hex(&bytes);
+        self.put(digits.as_flattened(), |steps, before| steps.digits(&digits, &bytes, before));
     }
 
     #[inline(always)]
     fn number(&mut self, _name: &'static str, value: u64) {
-        self.put(digits(value, &mut itoa::Buffer::new()));
+        let mut room = itoa::Buffer::new();
+        let digits = digits(value, &mut room);
+        self.put(digits, |steps, before| steps.value(digits, before));
     }
 
     #[inline(always)]
@@ -229,8 +240,10 @@ impl Members for Again<'_> {
         self.hex(name, digest.sha256);
     }
 
-    fn end(self) {
+    fn end(mut self) {
         debug_assert!(self.before.len() == 0, "fewer values than before");
+        self.steps.over(self.length - self.told);
+        self.steps.end();
     }
 }
 

@@ -134,16 +134,17 @@ impl Draft {
         }
     }
 
-    /// Writes its text behind that of one that it is like: the last one there, which begins at `last` and has these marks.
+    /// Writes its text behind that of one that it is like, the last one there, which begins at `last` and has the second
+    /// marks, and packs it.
     pub(super) fn write_again(
         &self,
         seq: u64,
         (to, last): (&mut Vec<u8>, usize),
-        marks: &mut Vec<Mark>,
-        before: &[Mark],
+        (marks, before): (&mut Vec<Mark>, &[Mark]),
+        packed: &mut Vec<u8>,
     ) {
         if let Told::Seen(record, phase) = &self.0 {
-            seen(record, *phase, self.at_us(), seq, Again::new(to, last, marks, before));
+            seen(record, *phase, self.at_us(), seq, Again::new((to, last), (marks, before), packed));
         }
     }
 
@@ -281,7 +282,7 @@ mod tests {
     use puerto_core::trace::Trace;
     use puerto_core::{Audited, Code};
 
-    use super::super::packed::{Marked, pack, pack_alike, unpack};
+    use super::super::packed::{Marked, pack, unpack};
     use super::*;
 
     const PHASES: [Phase; 3] = [Phase::Decision, Phase::Result, Phase::Act];
@@ -302,7 +303,7 @@ mod tests {
         ) -> (Draft, u64) {
             let [action, caller, client, object, detail] = names;
             let some = |text: String| has_names.then_some(text);
-            let digest = Digest { sha256: [number as u8; 32], is_whole, bytes: number };
+            let digest = Digest { sha256: hash_of(number % 3), is_whole, bytes: number };
             let record = Record {
                 at: SystemTime::UNIX_EPOCH + Duration::from_micros(number >> 12),
                 request: RequestId::from_number(number),
@@ -328,6 +329,11 @@ mod tests {
             };
             (Draft::of(record, PHASES[phase]), number >> 11)
         }
+    }
+
+    /// One that has every kind of digit, and is the same for the same seed.
+    fn hash_of(seed: u64) -> [u8; 32] {
+        std::array::from_fn(|at| (at as u8).wrapping_mul(37).wrapping_add(seed as u8 * 101))
     }
 
     const ALL_NAMES: u16 = (1 << 12) - 1;
@@ -360,7 +366,7 @@ mod tests {
             let is_other = |at: u16| names & 1 << at == 0;
             let digest = |kept: Option<Digest>, other: Option<Digest>, at| match is_other(at) {
                 true => other,
-                false => kept.map(|kept| Digest { is_whole: kept.is_whole, bytes: number, sha256: [7; 32] }),
+                false => kept.map(|kept| Digest { is_whole: kept.is_whole, bytes: number, sha256: hash_of(number % 2) }),
             };
             let record = Record {
                 kind: if is_other(0) { second.kind } else { first.kind.clone() },
@@ -386,15 +392,16 @@ mod tests {
                 prop_assert!(second.is_like(&first));
             }
             if second.is_like(&first) {
-                let (mut packed, start, mut marks_again) = (Vec::new(), text.len(), Vec::new());
+                let (mut packed, mut marks_again) = (Vec::new(), Vec::new());
                 pack(Marked { text: &text, marks: &marks }, Marked::default(), &mut packed);
-                second.write_again(number, (&mut text, 0), &mut marks_again, &marks);
+                // Others stand before it in a block.
+                text.splice(..0, *b"others");
+                let (start, last) = (text.len(), b"others".len());
+                second.write_again(number, (&mut text, last), (&mut marks_again, &marks), &mut packed);
                 prop_assert_eq!(str::from_utf8(&text[start..]), str::from_utf8(&alone));
                 prop_assert_eq!(&marks_again, &marks_alone);
-                let (before, again) = text.split_at(start);
-                let before = Marked { text: before, marks: &marks };
-                pack_alike(Marked { text: again, marks: &marks_again }, before, &mut packed);
-                let texts = [before.text, again].map(|text| str::from_utf8(text).unwrap());
+                let (before, again) = text[last..].split_at(start - last);
+                let texts = [before, again].map(|text| str::from_utf8(text).unwrap());
                 prop_assert_eq!(unpack(&packed), texts.join("\n"));
             }
         }

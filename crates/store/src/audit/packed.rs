@@ -78,7 +78,11 @@ pub(crate) fn pack(one: Marked<'_>, before: Marked<'_>, packed: &mut Vec<u8>) {
     } else if one.kinds().eq(before.kinds()) {
         for ((gap, value, is_digits), (gap_before, value_before, _)) in one.parts().zip(before.parts()) {
             steps.text(gap, gap_before);
-            steps.value(value, value_before, is_digits);
+            // Digits that are not those of before are given from the first one on, two in a byte.
+            match is_digits && value != value_before {
+                true => steps.give(value, value_before.len(), true),
+                false => steps.value(value, value_before),
+            }
         }
         steps.text(one.rest(), before.rest());
     } else {
@@ -94,25 +98,26 @@ pub(crate) fn pack(one: Marked<'_>, before: Marked<'_>, packed: &mut Vec<u8>) {
     }
 }
 
-/// The same for a text that is the one before it but for what is marked.
-pub(crate) fn pack_alike(one: Marked<'_>, before: Marked<'_>, packed: &mut Vec<u8>) {
-    let mut steps = Steps { packed, same: 0 };
-    for ((gap, value, is_digits), (_, value_before, _)) in one.parts().zip(before.parts()) {
-        steps.same += gap.len();
-        steps.value(value, value_before, is_digits);
-    }
-    steps.same += one.rest().len();
-    steps.end();
-}
-
-/// The steps to a text.
-struct Steps<'a> {
+/// The steps to a text from the one that was appended before it.
+pub(super) struct Steps<'a> {
     packed: &'a mut Vec<u8>,
     /// Bytes that are the same as before, and not told yet.
     same: usize,
 }
 
-impl Steps<'_> {
+impl<'a> Steps<'a> {
+    /// None yet. There is a text before this one.
+    pub(super) fn new(packed: &'a mut Vec<u8>) -> Self {
+        debug_assert!(!packed.is_empty());
+        Self { packed, same: 0 }
+    }
+
+    /// Over bytes that are the same as before.
+    #[inline(always)]
+    pub(super) fn over(&mut self, bytes: usize) {
+        self.same += bytes;
+    }
+
     /// To a text, or a part of it, from what stood there before.
     fn text(&mut self, text: &[u8], before: &[u8]) {
         if text == before {
@@ -138,17 +143,22 @@ impl Steps<'_> {
         }
     }
 
-    /// To a marked value from the one that stood there before.
-    fn value(&mut self, value: &[u8], before: &[u8], is_digits: bool) {
+    /// To a value from the one that stood there before.
+    pub(super) fn value(&mut self, value: &[u8], before: &[u8]) {
         let same = common(value, before);
-        // Digits that are not those of before are given from the first one on, two in a byte.
-        if !is_digits || same == value.len() {
-            self.same += same;
-            return self.replace(&value[same..], before.len() - same);
+        self.same += same;
+        self.replace(&value[same..], before.len() - same);
+    }
+
+    /// To digits from what stood there before, and the bytes that they are. Where they are others, all of them are given.
+    #[inline(always)]
+    pub(super) fn digits<const N: usize>(&mut self, digits: &[[u8; 2]; N], bytes: &[u8; N], before: &[u8]) {
+        if digits.as_flattened() == before {
+            self.same += before.len();
+        } else {
+            self.head(bytes.len(), true, before.len());
+            self.packed.extend_from_slice(bytes);
         }
-        debug_assert!(value.len().is_multiple_of(2));
-        debug_assert!(value.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')));
-        self.give(value, before.len(), is_digits);
     }
 
     /// To these bytes instead of so many of those before, where there are some of either.
@@ -160,24 +170,38 @@ impl Steps<'_> {
 
     /// To these bytes instead of so many of those before.
     fn give(&mut self, given: &[u8], skipped: usize, is_digits: bool) {
-        self.push_number(self.same);
-        self.same = 0;
-        let length = if is_digits { given.len() / 2 } else { given.len() };
-        self.push_number(1 + 2 * length + usize::from(is_digits));
-        self.push_number(skipped);
         match is_digits {
-            true => self.push_digits(given),
-            false => self.packed.extend_from_slice(given),
+            true => {
+                self.head(given.len() / 2, true, skipped);
+                self.push_digits(given);
+            }
+            false => {
+                self.head(given.len(), false, skipped);
+                self.packed.extend_from_slice(given);
+            }
+        }
+    }
+
+    /// What a step begins with: all but the bytes that are given.
+    #[inline(always)]
+    fn head(&mut self, given: usize, is_digits: bool, skipped: usize) {
+        let numbers = [std::mem::take(&mut self.same), 1 + 2 * given + usize::from(is_digits), skipped];
+        // Most are of one byte each.
+        match numbers.iter().all(|number| *number <= 0x7f) {
+            true => self.packed.extend_from_slice(&numbers.map(|number| number as u8)),
+            false => numbers.into_iter().for_each(|number| self.push_number(number)),
         }
     }
 
     /// That was all of it.
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         self.push_number(self.same);
         self.push_number(0);
     }
 
     fn push_digits(&mut self, digits: &[u8]) {
+        debug_assert!(digits.len().is_multiple_of(2));
+        debug_assert!(digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')));
         let (many, rest) = digits.as_chunks().0.as_chunks::<16>();
         many.iter().for_each(|pairs| self.packed.extend_from_slice(&pairs.map(byte)));
         self.packed.extend(rest.iter().copied().map(byte));
