@@ -209,19 +209,23 @@ impl Op {
 
     /// Ends it.
     pub fn end(&mut self, outcome: Outcome) {
-        let record = self.record.take();
-        if let Some(slot) = self.slot.take() {
-            slot.end(record, |record| {
-                record.outcome = outcome;
-                record.duration = self.began.elapsed();
-            });
-        }
+        self.end_with(outcome, |_| ());
+    }
+
+    /// The same, and fills in what becomes known with its end.
+    pub fn end_with(&mut self, outcome: Outcome, fill: impl FnOnce(&mut Record)) {
+        let Some(slot) = self.slot.take() else { return };
+        let duration = self.began.elapsed();
+        slot.end(self.record.take(), |record| {
+            fill(record);
+            (record.outcome, record.duration) = (outcome, duration);
+        });
     }
 
     /// Ends it with an error, whose chain goes into the record.
     pub fn fail(&mut self, error: &Error) {
-        self.note(|record| record.detail = Some(error.chain().into()));
-        self.end(Outcome::Error(error.code(), error.origin()));
+        let detail = error.chain().into();
+        self.end_with(Outcome::Error(error.code(), error.origin()), |record| record.detail = Some(detail));
     }
 }
 

@@ -27,7 +27,7 @@ pub use event::{Event, Severity};
 pub use id::{ProfileName, RequestId, ServerName, ServiceName, TenantId, ToolName};
 pub use pattern::{Choice, Pattern};
 pub use record::{Asked, Audited, Digest, Kind, Outcome, Record, Texts, Traced};
-pub use recorder::{Entry, Recorder, Records};
+pub use recorder::{Entry, Recorder, Records, Step};
 pub use secret::Secret;
 pub use text::{Text, TextRoom};
 pub use view::{TenantView, View};

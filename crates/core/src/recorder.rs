@@ -21,23 +21,34 @@ const LAST_LOOK: Duration = Duration::from_millis(5);
 
 /// What the reader of records gets.
 #[derive(Debug, Clone)]
-pub enum Entry {
+pub struct Entry {
+    /// All that is known of the operation.
+    pub record: Record,
+    /// What it tells.
+    pub step: Step,
+}
+
+/// What is told of an operation at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
     /// It was allowed and goes on; how it ends comes later.
-    Begun(Record),
-    /// It is over.
-    Ended {
-        /// All of it.
-        record: Record,
-        /// Whether its beginning was told before.
-        was_begun: bool,
-    },
+    Begun,
+    /// It is over. Its beginning was told before.
+    Ended,
+    /// It is over, and nothing was told of it before.
+    Whole,
 }
 
 impl Entry {
+    /// Whether the operation is over.
+    pub fn has_ended(&self) -> bool {
+        self.step != Step::Begun
+    }
+
     fn at(&self) -> SystemTime {
-        match self {
-            Entry::Begun(record) => record.at,
-            Entry::Ended { record, .. } => record.at + record.duration,
+        match self.step {
+            Step::Begun => self.record.at,
+            Step::Ended | Step::Whole => self.record.at + self.record.duration,
         }
     }
 }
@@ -120,19 +131,12 @@ struct Queue {
     ended: Vec<Entry>,
     /// Places that operations under way have reserved.
     reserved: usize,
-    /// Those that were allowed and go on. Free places are used again, the last one first: its memory is still near.
-    open: Vec<Option<Open>>,
+    /// Those that were allowed and go on, each with the step that its end will tell. Free places are used again, the last one
+    /// first: its memory is still near.
+    open: Vec<Option<Entry>>,
     free: Vec<usize>,
     /// Where some were added since the reader looked.
     fresh: Vec<usize>,
-}
-
-/// An operation that was allowed and goes on.
-#[derive(Debug)]
-struct Open {
-    record: Record,
-    /// Whether the reader has it.
-    is_told: bool,
 }
 
 impl Queue {
@@ -142,7 +146,7 @@ impl Queue {
         if place == self.open.len() {
             self.open.push(None);
         }
-        self.open[place] = Some(Open { record, is_told: false });
+        self.open[place] = Some(Entry { record, step: Step::Whole });
         self.fresh.push(place);
         place
     }
@@ -151,20 +155,25 @@ impl Queue {
         self.ended.is_empty() && self.fresh.is_empty()
     }
 
-    fn close(&mut self, place: usize) -> Option<Open> {
-        let open = self.open.get_mut(place)?.take()?;
-        self.free.push(place);
-        Some(open)
+    /// Takes in the end of one that goes on: where it is, since it is large.
+    fn close(&mut self, place: usize, finish: impl FnOnce(&mut Record)) {
+        let Some(open) = self.open.get_mut(place) else { return };
+        if let Some(entry) = open {
+            finish(&mut entry.record);
+            self.ended.extend(open.take());
+            self.free.push(place);
+        }
     }
 
     /// Tells of those that were added and go on still.
     fn tell(&mut self, batch: &mut Vec<Entry>) {
         for place in self.fresh.drain(..) {
-            if let Some(open) = self.open[place].as_mut().filter(|open| !open.is_told) {
-                open.is_told = true;
+            if let Some(open) = self.open[place].as_mut().filter(|open| open.step == Step::Whole) {
+                // That is what its end will tell.
+                open.step = Step::Ended;
                 // What it was given is kept with its beginning, and need not be kept again with its end.
                 let texts = open.record.texts.take();
-                batch.push(Entry::Begun(Record { texts, ..open.record.clone() }));
+                batch.push(Entry { record: Record { texts, ..open.record.clone() }, step: Step::Begun });
             }
         }
         if self.open.len() > SPARE_MAX && self.free.len() == self.open.len() {
@@ -227,14 +236,17 @@ impl Slot {
         Some(work(&mut open.record))
     }
 
-    /// Hands over the record of an operation that is over: the one given, or the one that was taken in.
+    /// The operation is over: hands over its record, the one given or the one that was taken in.
     pub(crate) fn end(self, given: Option<Record>, finish: impl FnOnce(&mut Record)) {
         let mut queue = self.part.lock();
         queue.reserved -= 1;
-        let given = given.map(|record| Open { record, is_told: false });
-        if let Some(Open { mut record, is_told }) = given.or_else(|| queue.close(self.open?)) {
-            finish(&mut record);
-            queue.ended.push(Entry::Ended { record, was_begun: is_told });
+        match (given, self.open) {
+            (Some(mut record), _) => {
+                finish(&mut record);
+                queue.ended.push(Entry { record, step: Step::Whole });
+            }
+            (None, Some(place)) => queue.close(place, finish),
+            (None, None) => {}
         }
         drop(queue);
         self.part.shared.wake();

@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
-use crate::digest;
+use crate::digest::{self, Said};
 use crate::era::Era;
 use crate::frame::{Edits, Frame, Kind, Parts};
 use crate::headers::{argument, same};
@@ -33,6 +33,8 @@ use outgoing::Outgoing;
 
 /// Longest id of a request that its span tells.
 const REQUEST_ID_MAX: usize = 64;
+/// Of an error that a server answered with, so much is kept with the record, in characters.
+const DETAIL_MAX: usize = 500;
 
 /// Who asks, and in which era.
 #[derive(Debug, Clone)]
@@ -81,6 +83,8 @@ pub struct Call {
     frame: Frame,
     ctx: Ctx,
     op: Op,
+    /// The salt of its record, where digests are made for the audit trail.
+    salt: Option<[u8; 16]>,
     log_level: Option<Level>,
     wrapping: Option<Arc<Catalog>>,
     endpoint: Endpoint,
@@ -112,6 +116,7 @@ pub fn begin(
             return Err(refusal);
         }
     };
+    let mut salt = None;
     op.note(|record| {
         record.server = Some(route.server.shared());
         record.object = Some(route.key.clone());
@@ -122,6 +127,7 @@ pub fn begin(
         if record.is_for_audit() {
             digest::note_arguments(record, &frame, ctx.texts());
         }
+        salt = record.salt;
     });
     let quota = match ctx.tenant.quota.take() {
         Ok(place) => place,
@@ -167,6 +173,7 @@ pub fn begin(
         frame,
         ctx,
         op,
+        salt,
         log_level,
         endpoint: endpoint.clone(),
         _quota: quota,
@@ -401,22 +408,23 @@ impl Call {
             true => incoming::error(&answer),
             false => (incoming::result(&answer, self.wrapping.as_deref()), 200),
         };
-        let said = if frame.error.is_some() { frame.error } else { frame.result.whole };
-        let room = self.ctx.texts();
-        self.op.note(|record| {
-            record.bytes_out = text.len() as u64;
-            digest::note_result(record, &frame.parts, said, room);
-        });
-        if frame.error.is_some() {
-            let detail =
-                String::from_utf8_lossy(&frame.raw(frame.error)).chars().take(500).collect::<String>();
-            self.op.note(|record| record.detail = Some(detail.into()));
-            self.op.end(Outcome::Error(Code::UpstreamError, Origin::Upstream));
+        let (said, outcome, detail) = if frame.error.is_some() {
+            let detail = String::from_utf8_lossy(&frame.raw(frame.error)).chars().take(DETAIL_MAX).collect();
+            (frame.error, Outcome::Error(Code::UpstreamError, Origin::Upstream), Some(detail))
         } else if *frame.raw(frame.result.is_error) == *b"true" {
-            self.op.end(Outcome::ToolError);
+            (frame.result.whole, Outcome::ToolError, None)
         } else {
-            self.op.end(Outcome::Ok);
-        }
+            (frame.result.whole, Outcome::Ok, None)
+        };
+        let room = self.ctx.texts();
+        let noted = self.salt.map(|salt| Said::new(&frame.parts, said, &salt, room));
+        self.op.end_with(outcome, |record| {
+            record.bytes_out = text.len() as u64;
+            record.detail = detail;
+            if let Some(noted) = noted {
+                noted.note(record);
+            }
+        });
         Out::Last { text, http }
     }
 

@@ -47,13 +47,22 @@ pub fn note_arguments(record: &mut Record, frame: &Frame, room: Option<&TextRoom
     }
 }
 
-/// Notes what an operation gave, where what it was given is noted.
-pub fn note_result(record: &mut Record, parts: &Parts, said: Span, room: Option<&TextRoom>) {
-    if let Some(salt) = record.salt {
-        let (digest, text) = told(parts, said, &salt, room);
-        record.result = Some(digest);
-        if text.is_some() {
-            record.texts.get_or_insert_default().result = text;
+/// What an operation gave, to be noted when it ends. Hashed before that: nobody hashes while the records are locked.
+#[derive(Debug)]
+pub struct Said(Digest, Option<Text>);
+
+impl Said {
+    /// The result, with the salt of the record.
+    pub fn new(parts: &Parts, said: Span, salt: &[u8; 16], room: Option<&TextRoom>) -> Self {
+        let (digest, text) = told(parts, said, salt, room);
+        Self(digest, text)
+    }
+
+    /// Notes it.
+    pub fn note(self, record: &mut Record) {
+        record.result = Some(self.0);
+        if self.1.is_some() {
+            record.texts.get_or_insert_default().result = self.1;
         }
     }
 }

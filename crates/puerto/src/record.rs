@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use puerto_core::recorder::Keeping;
-use puerto_core::{Entry, Records};
+use puerto_core::{Entry, Records, Step};
 use puerto_store::{Draft, Phase, Store};
 use tokio::sync::oneshot;
 
@@ -53,10 +53,7 @@ impl Readers {
     fn hand_on(mut self, mut records: Records) {
         let mut batch = Vec::new();
         while records.wait(&mut batch) {
-            let ended = batch.iter().filter_map(|entry| match entry {
-                Entry::Ended { record, .. } => Some(record),
-                Entry::Begun(_) => None,
-            });
+            let ended = batch.iter().filter(|entry| entry.has_ended()).map(|entry| &entry.record);
             self.metrics.observe(ended.clone());
             if let Some(spans) = &self.spans {
                 spans.take(ended.clone());
@@ -75,10 +72,10 @@ impl Readers {
 /// Makes audit records of what was told. What begins and ends between two looks has one record, which says both; what goes
 /// on longer has one of its beginning, written while it goes on, and one of its end.
 fn drafts(batch: &mut Vec<Entry>) -> Vec<Draft> {
-    let draft = |entry| match entry {
-        Entry::Begun(record) => Some(Draft::of(record, Phase::Decision)),
-        Entry::Ended { record, was_begun: true } => Some(Draft::of(record, Phase::Result)),
-        Entry::Ended { record, .. } => record.is_for_audit().then(|| Draft::of(record, Phase::Act)),
+    let draft = |Entry { record, step }| match step {
+        Step::Begun => Some(Draft::of(record, Phase::Decision)),
+        Step::Ended => Some(Draft::of(record, Phase::Result)),
+        Step::Whole => record.is_for_audit().then(|| Draft::of(record, Phase::Act)),
     };
     std::mem::take(batch).into_iter().filter_map(draft).collect()
 }

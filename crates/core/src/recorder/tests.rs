@@ -19,10 +19,13 @@ fn ctx(recorder: &Recorder) -> Ctx {
 fn told(records: &mut Records) -> Vec<String> {
     let mut batch = Vec::new();
     records.take(&mut batch);
-    let shown = batch.iter().map(|entry| match entry {
-        Entry::Begun(record) => format!("{} begun", record.kind.name()),
-        Entry::Ended { record, was_begun: true } => format!("{} ended after all", record.kind.name()),
-        Entry::Ended { record, .. } => format!("{} ended", record.kind.name()),
+    let shown = batch.iter().map(|Entry { record, step }| {
+        let step = match step {
+            Step::Begun => "begun",
+            Step::Ended => "ended after all",
+            Step::Whole => "ended",
+        };
+        format!("{} {step}", record.kind.name())
     });
     shown.collect()
 }
@@ -50,6 +53,26 @@ async fn a_beginning_is_told_once_and_only_where_the_end_comes_later() {
     twice.end(Outcome::Ok);
     assert_eq!(told(&mut records), ["other.run ended after all", "twice.run ended"]);
     assert_eq!(told(&mut records), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_known_only_at_the_end_is_told_with_it() {
+    let (recorder, mut records) = Recorder::new(1);
+    let ctx = ctx(&recorder);
+    for is_decided in [false, true] {
+        let (mut op, mut lost) =
+            (ctx.begin(Kind::Control("server.stop")), ctx.begin(Kind::Control("server.stop")));
+        if is_decided {
+            ctx.decided(&mut op).unwrap();
+        }
+        op.end_with(Outcome::ToolError, |record| record.bytes_out = 7);
+        op.end_with(Outcome::Ok, |record| record.bytes_out = 8);
+        lost.end_with(Outcome::Ok, |_| panic!("it has no record"));
+        let mut batch = Vec::new();
+        records.take(&mut batch);
+        let [entry] = &batch[..] else { panic!("{batch:?}") };
+        assert_eq!((entry.record.outcome, entry.record.bytes_out), (Outcome::ToolError, 7));
+    }
 }
 
 #[tokio::test]
@@ -90,12 +113,11 @@ fn many_threads_send_and_the_reader_gets_all_in_the_order_of_time_and_hears_of_t
     while records.wait(&mut batch) {
         assert!(batch.windows(2).all(|two| two[0].at() <= two[1].at()));
         for entry in batch.drain(..) {
-            match entry {
-                Entry::Begun(_) => begun += 1,
-                Entry::Ended { was_begun, .. } => {
-                    ended += 1;
-                    begun -= usize::from(was_begun);
-                }
+            ended += usize::from(entry.has_ended());
+            match entry.step {
+                Step::Begun => begun += 1,
+                Step::Ended => begun -= 1,
+                Step::Whole => {}
             }
         }
     }

@@ -191,7 +191,7 @@ pub(super) fn request(service: &Service, spans: &[Span]) -> String {
 mod tests {
     use expect_test::expect;
     use puerto_core::def::{HubDef, TenantDef};
-    use puerto_core::{Caller, Ctx, Entry, Recorder, TenantId, TenantView};
+    use puerto_core::{Caller, Ctx, Recorder, TenantId, TenantView};
 
     use super::*;
 
@@ -214,10 +214,9 @@ mod tests {
         op.end(Outcome::ToolError);
         let mut batch = Vec::new();
         told.take(&mut batch);
-        match batch.pop().unwrap() {
-            Entry::Ended { record, .. } => record,
-            Entry::Begun(_) => panic!("it has ended"),
-        }
+        let entry = batch.pop().unwrap();
+        assert!(entry.has_ended());
+        entry.record
     }
 
     const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
