@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use puerto_core::ServerName;
+use puerto_core::{ServerName, intern};
 
 use crate::catalog::{Catalog, Found, Scope, Target, Withheld};
 use crate::frame::{Edits, Frame};
@@ -68,7 +68,7 @@ impl Route {
     /// Finds the way.
     pub fn find(scope: &Scope, catalog: &Catalog, method: Routed, frame: &Frame) -> Result<Self, Refusal> {
         let (span, kind) = object(method, frame)?;
-        let Some(asked) = frame.text(span).map(Arc::<str>::from) else {
+        let Some(asked) = frame.text(span).map(|asked| intern(&asked)) else {
             return Err(Refusal::new(
                 INVALID_PARAMS,
                 format!("{}: \"{}\" must be a string", method.method(), kind.key()),
