@@ -81,7 +81,7 @@ fn a_hundred_children_behind_a_dead_parent_are_one_notice() {
         }
         let hub = Hub::start(
             PUERTO,
-            &config(&store, &hook, json!(services), json!({"route": {"group_wait": "4s"}})),
+            &config(&store, &hook, json!(services), json!({"route": {"group_wait": "8s"}})),
         );
         let healthy = || hub.get("/metrics").json()["healthyServices"].clone();
         wait_until("all are well", || (healthy() == 101).then_some(()));
