@@ -58,7 +58,7 @@ def huge(ident):
 
 
 def notices(ident):
-    for number in range(20000):
+    for number in range(5000):
         send('{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":%d}}' % number)
         send('{"jsonrpc":"2.0","method":"notifications/nobody_knows","params":{"n":%d}}' % number)
     text(ident, "after notices")

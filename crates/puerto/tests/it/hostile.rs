@@ -15,7 +15,7 @@ use crate::PUERTO;
 fn among_others(hostile: Value) -> Hub {
     let mut server = hostile;
     // Long enough for a flood that passes through a busy machine.
-    server["call_timeout"] = json!(10);
+    server["call_timeout"] = json!(5);
     Hub::with_servers(
         PUERTO,
         &json!({
@@ -43,7 +43,7 @@ fn resident(hub: &Hub) -> u64 {
 #[test]
 fn a_server_on_a_pipe_that_mistreats_its_callers_harms_nobody_else() {
     let hub = among_others(hostile());
-    let late = "did not answer within 10 s";
+    let late = "did not answer within 5 s";
     for (tool, said) in [
         ("never", late),
         ("garbage", "after garbage"),

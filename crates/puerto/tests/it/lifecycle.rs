@@ -228,7 +228,7 @@ fn a_server_that_hangs_is_given_up_and_then_holds_nobody_up() {
     std::fs::write(&hangs, "").unwrap();
     let servers = json!({"good": scripted(&[]), "bad": scripted(&["--hang-if", hangs.to_str().unwrap()])});
     let config = json!({"tenants": {"default": {"servers": servers}},
-        "orchestrator": {"startup_timeout": 5, "max_retries": 0}});
+        "orchestrator": {"startup_timeout": 15, "max_retries": 0}});
     let hub = Hub::start(PUERTO, &config);
     hub.wait_for("default:good", "ready");
     hub.wait_for("default:bad", "failed");
