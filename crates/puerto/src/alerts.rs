@@ -11,8 +11,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use puerto_core::def::AlertsDef;
 use puerto_core::def::alerts::STDOUT;
-use puerto_core::{Code, Error, Event, Result, Severity, TenantId};
-use puerto_store::{EventFilter, NOTICE_BYTES_MAX, NewNotice, Scope, Store};
+use puerto_core::{Code, Error, Result, Severity, TenantId};
+use puerto_store::{EventFilter, EventRow, NOTICE_BYTES_MAX, NewNotice, Scope, Store};
 use puerto_watch::alert::{
     Channel, EventSignal, News, Notice, Outcome, Pipeline, Refused, Sender, ServiceSignal, Signal,
 };
@@ -36,6 +36,8 @@ const SWEEP: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 /// Events that are read at once.
 const EVENTS_PAGE: u32 = 1_000;
+/// Events that a restart reads again, at most about: once so many came it is kept how far they were read.
+const EVENTS_AHEAD: i64 = 10_000;
 
 /// Channels by name, as they can be used.
 type Channels = BTreeMap<String, Arc<Channel>>;
@@ -61,10 +63,10 @@ pub(crate) struct Alerts {
 struct Unkept {
     notices: Vec<NewNotice>,
     is_changed: bool,
-    /// The last event that was judged.
+    /// The last event that was judged, or that no rule is about.
     events: i64,
-    /// Whether that is known.
-    is_begun: bool,
+    /// The same, as it was kept last.
+    events_kept: i64,
 }
 
 /// What is kept: the state, and how far the events were read that it follows from.
@@ -75,25 +77,30 @@ struct Kept {
 }
 
 impl Alerts {
-    /// As they were when the hub ended, under what the configuration says now.
+    /// As they were when the hub ended, under what the configuration says now. Rules that are new are about events that come
+    /// from now on.
     pub(crate) async fn new(
         def: &AlertsDef,
         store: Store,
         feed: Feed,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>> {
-        let mut unkept = Unkept::default();
         let kept = store.alerts_snapshot().await?.and_then(|text| serde_json::from_str::<Kept>(&text).ok());
-        let pipeline = match kept {
+        let newest = store.events_newest().await?;
+        let pipeline = match &kept {
             Some(kept) => {
-                (unkept.events, unkept.is_begun) = (kept.events, true);
-                Pipeline::restore(def.clone(), kept.state.get(), now_ms()).unwrap_or_else(|error| {
+                let restored = Pipeline::restore(def.clone(), kept.state.get(), newest, now_ms());
+                restored.unwrap_or_else(|error| {
                     tracing::error!(%error, "alerts begin anew");
                     Pipeline::new(def.clone())
                 })
             }
             None => Pipeline::new(def.clone()),
         };
+        let events = kept.as_ref().map_or(newest, |kept| kept.events);
+        // Else one that is killed before it has kept anything would not know what it has not judged.
+        let is_changed = kept.is_none() && pipeline.events_from().is_some();
+        let unkept = Unkept { events, events_kept: events, is_changed, ..Unkept::default() };
         let channels = channels(def)?;
         metrics.has_channels(channels.keys().map(String::as_str));
         let (to, from) = mpsc::channel(SIGNALS_MAX);
@@ -111,12 +118,27 @@ impl Alerts {
         }))
     }
 
-    /// Goes on with what a configuration says now.
-    pub(crate) fn adopt(&self, def: &AlertsDef) -> Result<()> {
+    /// Keeps what rules are there, before anybody can report an event that they are about: a hub that is killed then judges
+    /// it when it is back.
+    pub(crate) async fn begin(&self) {
+        let mut unkept = self.unkept.lock().await;
+        unkept.is_changed |= self.pipeline().take_changed();
+        let state = unkept.is_changed.then(|| self.pipeline().snapshot());
+        log(self.write(&mut unkept, state).await);
+    }
+
+    /// The number of the newest event.
+    pub(crate) async fn newest_event(&self) -> i64 {
+        // A store that cannot be asked now is no reason to refuse a configuration; this hub knows what it kept itself.
+        self.store.events_newest().await.unwrap_or_else(|_| *self.store.events_news().borrow())
+    }
+
+    /// Goes on with what a configuration says now. Rules that are new are about events after the newest, which has this number.
+    pub(crate) fn adopt(&self, def: &AlertsDef, newest: i64) -> Result<()> {
         let channels = channels(def)?;
         self.metrics.has_channels(channels.keys().map(String::as_str));
         *self.channels.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(channels);
-        self.pipeline().adopt(def.clone(), now_ms());
+        self.pipeline().adopt(def.clone(), newest, now_ms());
         Ok(())
     }
 
@@ -196,9 +218,7 @@ impl Alerts {
                 self.sweep(readers);
                 swept = Some(tokio::time::Instant::now());
             }
-            if let Err(error) = self.keep().await {
-                tracing::error!(%error, "what is to be told of alerts could not be kept; it is tried again");
-            }
+            log(self.keep().await);
             let due = self.pipeline().next_wake(now_ms()).map_or(LOOK, |wake| {
                 Duration::from_millis(u64::try_from(wake - now_ms()).unwrap_or(0)).min(LOOK)
             });
@@ -245,13 +265,18 @@ impl Alerts {
             (unkept.is_changed.then(|| pipeline.snapshot()), pipeline.take_news())
         };
         news.iter().for_each(|news| self.tell_of(news));
+        self.write(&mut unkept, state).await
+    }
+
+    /// Writes the state, where it changed, with what follows from it.
+    async fn write(&self, unkept: &mut Unkept, state: Option<String>) -> Result<()> {
         let Some(state) = state else { return Ok(()) };
         let state = RawValue::from_string(state)
             .map_err(|e| Error::hub(Code::Internal, "the state of the alerts cannot be written").inside(e))?;
         let kept = serde_json::to_string(&Kept { events: unkept.events, state })
             .map_err(|e| Error::hub(Code::Internal, "the state of the alerts cannot be written").inside(e))?;
         self.store.alerts_decide(&kept, unkept.notices.clone()).await?;
-        unkept.is_changed = false;
+        (unkept.is_changed, unkept.events_kept) = (false, unkept.events);
         if !unkept.notices.is_empty() {
             unkept.notices.clear();
             self.news.notify_one();
@@ -279,36 +304,40 @@ impl Alerts {
 
     /// Reads the events that came since it was done last, where a rule is about any.
     async fn read_events(&self, unkept: &mut Unkept) -> Result<()> {
-        let Some(kinds) = self.pipeline().event_kinds() else {
-            // A rule that comes later is about what happens from then on.
-            unkept.is_begun = false;
-            return Ok(());
+        let asked = || {
+            let pipeline = self.pipeline();
+            pipeline.event_kinds().zip(pipeline.events_from())
         };
-        let all = Scope::all();
-        if !unkept.is_begun {
-            let last = EventFilter { limit: 1, ..EventFilter::default() };
-            unkept.events = self.store.events_list(&all, last).await?.first().map_or(0, |row| row.seq);
-            unkept.is_begun = true;
+        if asked().is_none() {
+            return Ok(());
         }
-        loop {
+        // Asked before the rules: events that come after another configuration are beyond it, and read by its rules.
+        let newest = self.store.events_newest().await?;
+        let Some((kinds, from)) = asked() else { return Ok(()) };
+        unkept.events = unkept.events.max(from);
+        while unkept.events < newest {
             let which = EventFilter {
                 kinds: kinds.clone(),
                 after: Some(unkept.events),
+                before: Some(newest + 1),
                 limit: EVENTS_PAGE,
                 ..EventFilter::default()
             };
-            let rows = self.store.events_list(&all, which).await?;
+            let rows = self.store.events_list(&Scope::all(), which).await?;
             let mut pipeline = self.pipeline();
             for row in &rows {
                 unkept.events = row.seq;
-                if let Some(signal) = as_event(&row.tenant, &row.event) {
+                if let Some(signal) = as_event(row) {
                     pipeline.observe(&signal, row.at_us / 1000);
                 }
             }
             if rows.len() < EVENTS_PAGE as usize {
-                return Ok(());
+                // No rule is about the others.
+                unkept.events = newest;
             }
         }
+        unkept.is_changed |= unkept.events - unkept.events_kept >= EVENTS_AHEAD;
+        Ok(())
     }
 
     fn tell_of(&self, news: &News) {
@@ -362,6 +391,13 @@ impl From<Asked> for Error {
 /// Something that was asked of the pipeline, and refused.
 pub(crate) struct Asked(pub(crate) Refused);
 
+/// What is decided and could not be kept is kept the next time.
+fn log(kept: Result<()>) {
+    if let Err(error) = kept {
+        tracing::error!(%error, "what is to be told of alerts could not be kept; it is tried again");
+    }
+}
+
 /// Channels as they are defined, and the one that always exists.
 fn channels(def: &AlertsDef) -> Result<Channels> {
     let stdout = serde_json::from_value(json!({"type": "stdout"})).expect("a definition of this key is one");
@@ -404,14 +440,16 @@ fn as_signal(view: View) -> ServiceSignal {
 }
 
 /// An event, unless it tells of alerts itself: a rule about everything would go on for ever.
-fn as_event(tenant: &str, event: &Event) -> Option<Signal> {
+fn as_event(row: &EventRow) -> Option<Signal> {
+    let event = &row.event;
     let is_own = event.kind.starts_with("alert.") || event.kind.starts_with("notification.");
-    let tenant = TenantId::new(tenant).ok().filter(|_| !is_own)?;
+    let tenant = TenantId::new(&row.tenant).ok().filter(|_| !is_own)?;
     Some(Signal::Event(EventSignal {
         tenant,
         kind: event.kind.clone(),
         severity: event.severity,
         subject: event.subject.clone(),
+        seq: Some(row.seq),
     }))
 }
 
@@ -419,3 +457,6 @@ fn as_event(tenant: &str, event: &Event) -> Option<Signal> {
 pub(crate) fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }
+
+#[cfg(test)]
+mod tests;

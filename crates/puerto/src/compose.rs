@@ -151,6 +151,8 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
         cursor_key,
     });
     let (feed, keeping) = Feed::start(store.clone());
+    // Before anything is told: alerts are about all that comes from here on.
+    let alerts = Alerts::new(&def.alerts, store.clone(), feed.clone(), metrics.clone()).await?;
     let mut going = JoinSet::new();
     going.spawn(tick());
     going.spawn(feed::watch_servers(hub.clone(), feed.clone()));
@@ -158,7 +160,6 @@ pub(crate) async fn start(def: &HubDef, env: &dyn Fn(&str) -> Option<String>) ->
     let (copies, news) = Copies::start(&def.audit.copies, &seal, &metrics)?;
     going.spawn(copies::tell(news, hub.clone(), feed.clone()));
     going.spawn(seal.clone().keep());
-    let alerts = Alerts::new(&def.alerts, store.clone(), feed.clone(), metrics.clone()).await?;
     let watch = Watch::new(hub.clone(), store.clone(), feed.clone(), alerts.clone(), def)?;
     watch.refresh().await?;
     going.spawn(watch.checks.clone().run());

@@ -141,14 +141,15 @@ impl Reload {
     pub(crate) async fn take_over(self: &Arc<Self>) -> Result<Changes> {
         let this = self.clone();
         let runtime = tokio::runtime::Handle::current();
+        let newest = self.alerts.newest_event().await;
         blocking(move || {
             let _runtime = runtime.enter();
-            this.adopt()
+            this.adopt(newest)
         })
         .await
     }
 
-    fn adopt(&self) -> Result<Changes> {
+    fn adopt(&self, newest_event: i64) -> Result<Changes> {
         let loaded = self.load();
         let mut state = self.state();
         state.stamp = stamp(&self.file);
@@ -162,7 +163,7 @@ impl Reload {
                 return Err(error);
             }
         };
-        self.alerts.adopt(&def.alerts)?;
+        self.alerts.adopt(&def.alerts, newest_event)?;
         let plan = self.hub.adopt(def.tenants.clone(), &reach_of(&def));
         self.watch.adopt(&def.services, &def.watch);
         let changes = Changes::new(plan, &state.def, &def);

@@ -197,6 +197,12 @@ impl Store {
         Ok(tally.count)
     }
 
+    /// The number of the newest event that is kept, whoever kept it; 0 where nothing is.
+    pub async fn events_newest(&self) -> Result<i64, StoreError> {
+        let newest = "SELECT seq FROM events ORDER BY seq DESC LIMIT 1";
+        Ok(self.read(move |db| db.first(newest, &[], |row| row.get(0))).await?.unwrap_or_default())
+    }
+
     /// The number of the oldest event that is kept; of none where nothing is.
     pub async fn events_oldest(&self) -> Result<Option<i64>, StoreError> {
         let oldest = "SELECT seq FROM events ORDER BY seq LIMIT 1";

@@ -111,7 +111,7 @@ async fn over_http(
         bound(&listener)?,
         name = name.name()
     ));
-    let edge = edge(works, def, Instant::now(), None);
+    let edge = edge(works, def, Instant::now(), None).await;
     Ok(tokio::spawn(crate::http::serve(edge, vec![listener], stop.clone(), DRAIN)))
 }
 

@@ -65,7 +65,7 @@ async fn up(def: &HubDef, source: &str, origin: Origin, port: Option<u16>) -> Re
     works.feed.tell_all(&works.hub, "hub.started", Severity::Info, &version);
     let watching = reload.clone().map(|reload| tokio::spawn(reload.follow(stop.clone())));
     let serving = tokio::spawn(serve(
-        edge(&works, def, began, reload),
+        edge(&works, def, began, reload).await,
         listeners,
         stop.clone(),
         Duration::from_secs(def.gateway.drain_timeout),
@@ -86,13 +86,19 @@ async fn up(def: &HubDef, source: &str, origin: Origin, port: Option<u16>) -> Re
 }
 
 /// The listener's side of a hub, and of the configuration that it can take over.
-pub(crate) fn edge(works: &Works, def: &HubDef, began: Instant, reload: Option<Arc<Reload>>) -> Arc<Edge> {
+pub(crate) async fn edge(
+    works: &Works,
+    def: &HubDef,
+    began: Instant,
+    reload: Option<Arc<Reload>>,
+) -> Arc<Edge> {
     let (hub, metrics, store) = (works.hub.clone(), works.metrics.clone(), works.store.clone());
     let apps = Apps::new(&def.apps.dir);
     // Only a hub that listens runs what waits: commands that end soon leave it alone.
     works.hub.spawn(works.tasks.clone().work());
     works.hub.spawn(works.tasks.clone().keep_time());
     let readers = Readers { hub: hub.clone(), watch: works.watch.clone(), seal: works.seal.clone() };
+    works.alerts.begin().await;
     works.hub.spawn(works.alerts.clone().run(readers));
     let api = Api {
         hub,

@@ -154,16 +154,13 @@ async fn old_events_go_and_numbers_are_never_given_twice() {
             ids(&store, EventFilter { after: Some(0), limit: 1, ..EventFilter::default() }).await,
             ["4300"]
         );
-        let newest = store
-            .events_list(&Scope::all(), EventFilter { limit: 1, ..EventFilter::default() })
-            .await
-            .unwrap()[0]
-            .seq;
+        let newest = store.events_newest().await.unwrap();
         store.change(|db| db.execute("UPDATE events SET at = 1", &[])).await.unwrap();
         assert_eq!(store.events_trim(&KeepDef { days: 1, ..none.clone() }).await.unwrap(), 700);
-        assert_eq!(store.events_oldest().await.unwrap(), None);
+        assert_eq!((store.events_oldest().await.unwrap(), store.events_newest().await.unwrap()), (None, 0));
         let next = store.events_append(&a, vec![event(1, "info")], None).await.unwrap().kept[0].seq;
         assert!(next > newest, "{next} after {newest}");
+        assert_eq!(store.events_newest().await.unwrap(), next);
         let large = Event { payload: to_raw_value(&"x".repeat(50_000)).unwrap(), ..event(2, "info") };
         for n in 0..50 {
             let large = Event { id: format!("large {n}"), ..large.clone() };

@@ -77,21 +77,50 @@ pub(super) struct Memory {
     counts: BTreeMap<String, VecDeque<i64>>,
     /// When what must not stay away was there last, by rule.
     seen: BTreeMap<String, i64>,
+    /// The last event before a rule was there, by the rule and what it is about. Nothing in snapshots of those that did not
+    /// keep it: whatever rules there are were there.
+    since: Option<BTreeMap<String, i64>>,
     /// Values of counters, by rule and series.
     #[serde(skip)]
     growth: BTreeMap<String, VecDeque<(i64, f64)>>,
 }
 
 impl Memory {
-    /// Forgets rules that are no more.
-    pub(super) fn retain(&mut self, rules: &[RuleDef]) {
+    /// Remembers for these rules alone. Those that are new know nothing of events up to the newest. Answers whether others than
+    /// before are about events; where none is, a restart need not know: another hub with the same store may have some.
+    pub(super) fn adopt(&mut self, rules: &[RuleDef], newest: i64) -> bool {
+        let before = self.since.take();
+        let since = |key: &String| match &before {
+            Some(before) => before.get(key).copied(),
+            None => Some(0),
+        };
         let is_there = |key: &str| {
             let name = key.split_once('\n').map_or(key, |(name, _)| name);
-            rules.iter().any(|rule| rule.name == name)
+            let mut rules = rules.iter().filter(|rule| rule.name == name);
+            rules.any(|rule| known_by(rule).is_none_or(|key| since(&key).is_some()))
         };
         self.counts.retain(|key, _| is_there(key));
         self.seen.retain(|key, _| is_there(key));
         self.growth.retain(|key, _| is_there(key));
+        let after = rules.iter().filter_map(known_by).map(|key| {
+            let since = since(&key).unwrap_or(newest);
+            (key, since)
+        });
+        let after: BTreeMap<_, _> = after.collect();
+        let is_other = !after.is_empty() && before.as_ref() != Some(&after);
+        self.since = Some(after);
+        is_other
+    }
+
+    /// No rule is about events up to this one; nothing where none is about any.
+    pub(super) fn events_from(&self) -> Option<i64> {
+        self.since.iter().flat_map(BTreeMap::values).copied().min()
+    }
+
+    /// Whether a rule is about an event of this number, as far as that goes. Events are read once for all rules, in their order.
+    fn is_about(&self, rule: &RuleDef, seq: i64) -> bool {
+        let since = known_by(rule).and_then(|key| self.since.as_ref()?.get(&key).copied());
+        since.is_none_or(|since| seq > since)
     }
 
     /// Metrics were not looked at while the hub was away, so that none can have stayed away meanwhile. Events come all the
@@ -104,6 +133,9 @@ impl Memory {
 
     /// What a rule makes of a signal; nothing where it is not about that.
     pub(super) fn judge(&mut self, rule: &RuleDef, signal: &Signal, now_ms: i64) -> Option<Finding> {
+        if matches!(signal, Signal::Event(event) if event.seq.is_some_and(|seq| !self.is_about(rule, seq))) {
+            return None;
+        }
         let finding = match (signal, rule) {
             (Signal::Service(signal), RuleDef { service: Some(asked), .. }) => service(asked, signal),
             (Signal::Metric(signal), RuleDef { metric: Some(asked), .. }) => {
@@ -240,6 +272,17 @@ impl Memory {
         }
         (found, next)
     }
+}
+
+/// The kind of events that a rule is about.
+pub(super) fn event_kind(rule: &RuleDef) -> Option<&String> {
+    let absent = rule.absent.as_ref().and_then(|absent| absent.event.as_ref());
+    rule.events.as_ref().map(|events| &events.kind).or(absent)
+}
+
+/// What a rule about events is known by: one that is about others is another.
+fn known_by(rule: &RuleDef) -> Option<String> {
+    event_kind(rule).map(|kind| format!("{}\n{kind}", rule.name))
 }
 
 fn absence(rule: &RuleDef, asked: &AbsentRule, holds: bool) -> Finding {

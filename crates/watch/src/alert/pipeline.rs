@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::book::{Acknowledgement, Alert, Book, Group, Silence, Stage, place};
 use super::group::Look;
 use super::hold::{Held, Quiet};
-use super::judge::{Finding, foreign, millis, rules};
+use super::judge::{Finding, event_kind, foreign, millis, rules};
 use super::matcher::{Labels, is_meant};
 use super::notice::{Alerted, Notice};
 use super::route::{Route, digest};
@@ -103,29 +103,22 @@ impl Pipeline {
     /// With nothing in it.
     pub fn new(def: AlertsDef) -> Self {
         let (rules, root) = (rules(&def), Route::of(&def));
-        Self {
-            def,
-            rules,
-            root,
-            book: Book::default(),
-            graph: BTreeMap::new(),
-            news: Vec::new(),
-            lost: 0,
-            is_changed: false,
-        }
+        let mut book = Book::default();
+        // They are about every event that they are shown.
+        book.memory.adopt(&rules, 0);
+        Self { def, rules, root, book, graph: BTreeMap::new(), news: Vec::new(), lost: 0, is_changed: false }
     }
 
-    /// As a snapshot says, under a configuration that may have changed since.
+    /// As a snapshot says, under a configuration that may have changed since, where this is the number of the newest event.
     ///
     /// # Errors
     /// Where the text is no snapshot.
-    pub fn restore(def: AlertsDef, snapshot: &str, now_ms: i64) -> Result<Self, Refused> {
+    pub fn restore(def: AlertsDef, snapshot: &str, newest: i64, now_ms: i64) -> Result<Self, Refused> {
         let mut book: Book =
             serde_json::from_str(snapshot).map_err(|error| Refused::Snapshot(error.to_string()))?;
         book.memory.look_again(&rules(&def), now_ms);
         let mut pipeline = Self { book, ..Self::new(AlertsDef::default()) };
-        pipeline.adopt(def, now_ms);
-        pipeline.is_changed = false;
+        pipeline.is_changed = pipeline.take_over(def, newest, now_ms);
         Ok(pipeline)
     }
 
@@ -149,10 +142,17 @@ impl Pipeline {
         self.lost
     }
 
-    /// Goes on with another configuration. Alerts of rules that it does not have end.
-    pub fn adopt(&mut self, def: AlertsDef, now_ms: i64) {
+    /// Goes on with another configuration. Alerts of rules that it does not have end, and rules that are new are about events
+    /// after the newest, which has this number.
+    pub fn adopt(&mut self, def: AlertsDef, newest: i64, now_ms: i64) {
+        self.take_over(def, newest, now_ms);
+        self.is_changed = true;
+    }
+
+    /// The same; answers whether a restart has to know of it.
+    fn take_over(&mut self, def: AlertsDef, newest: i64, now_ms: i64) -> bool {
         (self.rules, self.root, self.def) = (rules(&def), Route::of(&def), def);
-        self.book.memory.retain(&self.rules);
+        let is_other = self.book.memory.adopt(&self.rules, newest);
         let gone: Vec<_> =
             self.book.alerts.values().filter(|alert| alert.is_own && !self.has(alert)).collect();
         let gone: Vec<_> = gone.into_iter().map(|alert| alert.id.clone()).collect();
@@ -163,7 +163,7 @@ impl Pipeline {
         for id in ids {
             self.assign(&id, now_ms);
         }
-        self.is_changed = true;
+        is_other
     }
 
     fn has(&self, alert: &Alert) -> bool {
@@ -563,14 +563,15 @@ impl Pipeline {
     /// The types of events that rules are about, where `name.*` stands for all that begin so, and nothing for any; none
     /// where no rule is about events.
     pub fn event_kinds(&self) -> Option<Vec<String>> {
-        let asked = |rule: &RuleDef| {
-            let absent = rule.absent.as_ref().and_then(|absent| absent.event.clone());
-            rule.events.as_ref().map(|events| events.kind.clone()).or(absent)
-        };
-        let kinds: Vec<_> = self.rules.iter().filter_map(asked).collect();
+        let kinds: Vec<_> = self.rules.iter().filter_map(event_kind).cloned().collect();
         let is_plain = |kind: &String| !kind.strip_suffix(".*").unwrap_or(kind).contains('*');
         let all_plain = kinds.iter().all(is_plain);
         (!kinds.is_empty()).then(|| if all_plain { kinds } else { Vec::new() })
+    }
+
+    /// No rule is about events up to the one of this number; nothing where none is about any.
+    pub fn events_from(&self) -> Option<i64> {
+        self.book.memory.events_from()
     }
 
     /// Names of the metrics that rules are about.

@@ -82,6 +82,9 @@ pub struct EventSignal {
     /// What it happened to.
     #[serde(default)]
     pub subject: Option<String>,
+    /// Its number among all events. One without is about whatever rule there is.
+    #[serde(default)]
+    pub seq: Option<i64>,
 }
 
 impl EventSignal {

@@ -47,7 +47,7 @@ pub(in crate::http) async fn follow(
     let news = api.store.events_news();
     let after = match last_seen(&headers)?.or(which.after) {
         Some(seq) => seq,
-        None => newest(&api.store).await?,
+        None => api.store.events_newest().await.map_err(Error::from)?,
     };
     which.limit = PAGE;
     let stream = Stream {
@@ -81,11 +81,6 @@ fn last_seen(headers: &HeaderMap) -> Result<Option<i64>> {
     number.map(Some).ok_or_else(|| {
         Error::caller(Code::BadRequest, "the header Last-Event-ID must hold the number of an event")
     })
-}
-
-async fn newest(store: &Store) -> Result<i64> {
-    let last = EventFilter { limit: 1, ..EventFilter::default() };
-    Ok(store.events_list(&Scope::all(), last).await?.first().map_or(0, |row| row.seq))
 }
 
 /// A stream, and where it is.

@@ -74,7 +74,7 @@ fn run(steps: &[(u8, Step)], restarts: impl Fn(usize) -> bool, wakes: bool) -> B
         let times = if restarts(at) { 2 } else { 1 };
         let (begin, mut end) = (kept.clone(), None);
         for _ in 0..times {
-            let mut pipeline = Pipeline::restore(config(), &begin, now_ms).unwrap();
+            let mut pipeline = Pipeline::restore(config(), &begin, 0, now_ms).unwrap();
             let mut clock = now_ms;
             let until = now_ms + i64::from(*seconds) * 1000;
             act(&mut pipeline, step, clock);
@@ -135,5 +135,5 @@ proptest! {
 
 #[test]
 fn a_snapshot_that_is_none_is_refused() {
-    assert!(matches!(Pipeline::restore(config(), "{", BEGIN), Err(Refused::Snapshot(_))));
+    assert!(matches!(Pipeline::restore(config(), "{", 0, BEGIN), Err(Refused::Snapshot(_))));
 }

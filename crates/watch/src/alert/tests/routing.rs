@@ -51,7 +51,7 @@ fn another_configuration_tells_its_channels_and_the_old_ones_hear_the_end() {
     let mut story = Story::brief(json!({"route": {"channels": ["old"]}}));
     story.service("web", "down");
     story.pass(20);
-    story.pipeline.adopt(def(json!({"route": {"channels": ["new"], "group_wait": "10s"}})), story.now_ms);
+    story.pipeline.adopt(def(json!({"route": {"channels": ["new"], "group_wait": "10s"}})), 0, story.now_ms);
     story.tick();
     assert_eq!(story.told(), ["10 old fired web", "20 new fired web"]);
     story.service("web", "ok");
@@ -70,7 +70,7 @@ fn rules_and_services_that_are_no_more_end_their_alerts() {
     story.pipeline.retain_services(|_, service| service.as_str() == "db", story.now_ms);
     story.pass(60);
     assert_eq!(story.told(), ["10 stdout fired db web", "70 stdout changed db web(20s)"]);
-    story.pipeline.adopt(def(json!({"builtin": false})), story.now_ms);
+    story.pipeline.adopt(def(json!({"builtin": false})), 0, story.now_ms);
     story.tick();
     assert_eq!(story.told().len(), 1);
 }

@@ -1,5 +1,7 @@
 //! What rules hold.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::*;
@@ -88,6 +90,88 @@ fn many_events_within_a_time_are_an_alert_for_as_long() {
     assert_eq!(story.told(), ["120 stdout resolved ada(20s)"]);
 }
 
+/// A story of rules about events, each that it is missed and that many come, by name and kind.
+fn about_events(rules: &[(&str, &str)]) -> Value {
+    let missed = |(name, kind): &(&str, &str)| json!({"name": name, "for": "1h", "absent": {"event": kind}});
+    let many = |(name, kind): &(&str, &str)| json!({"name": format!("{name}-many"), "events": {"type": kind, "count": 2, "within": "1m"}});
+    let rules: Vec<_> = rules.iter().flat_map(|rule| [missed(rule), many(rule)]).collect();
+    json!({"builtin": false, "rules": rules})
+}
+
+/// Events of a kind, with these numbers.
+fn read(story: &mut Story, kind: &str, numbers: std::ops::RangeInclusive<i64>) {
+    for seq in numbers {
+        let signal = json!({"event": {"type": kind, "seq": seq}});
+        story.pipeline.observe(&serde_json::from_value(signal).unwrap(), story.now_ms);
+    }
+}
+
+fn holding(story: &Story) -> Vec<String> {
+    let alerts = story.pipeline.alerts(None, story.now_ms);
+    let names: BTreeSet<_> = alerts.into_iter().map(|view| view.alert.rule).collect();
+    names.into_iter().collect()
+}
+
+#[test]
+fn a_rule_is_about_events_that_come_once_it_is_there() {
+    for restarts in [false, true] {
+        let mut story = Story::brief(about_events(&[("old", "a")]));
+        assert_eq!(story.pipeline.events_from(), Some(0));
+        story.pass(3000);
+        let both = def(about_events(&[("old", "a"), ("new", "a")]));
+        if restarts {
+            let snapshot = story.pipeline.snapshot();
+            story.pipeline = Pipeline::restore(both, &snapshot, 20, story.now_ms).unwrap();
+            assert!(story.pipeline.take_changed(), "another restart has to know of it");
+        } else {
+            story.pipeline.adopt(both, 20, story.now_ms);
+        }
+        story.tick();
+        // Those that were not read before are about the old one.
+        read(&mut story, "a", 19..=20);
+        assert_eq!(holding(&story), ["old-many"]);
+        // Nobody has to have looked for longer than the new one is there.
+        story.pass(3599);
+        assert_eq!(holding(&story), [""; 0]);
+        story.pass(1);
+        assert_eq!(holding(&story), ["new", "old"]);
+        read(&mut story, "a", 21..=22);
+        assert!(holding(&story).contains(&"new-many".to_owned()));
+    }
+}
+
+#[test]
+fn a_rule_that_comes_back_or_is_about_others_is_a_new_one() {
+    let mut story = Story::brief(about_events(&[("r", "a")]));
+    let adopt = |story: &mut Story, rules: &[(&str, &str)], newest| {
+        story.pipeline.adopt(def(about_events(rules)), newest, story.now_ms);
+    };
+    read(&mut story, "a", 1..=1);
+    adopt(&mut story, &[("r", "b")], 4);
+    read(&mut story, "b", 4..=5);
+    assert_eq!(holding(&story), [""; 0], "one of them is older, and one more was of another kind");
+    adopt(&mut story, &[], 6);
+    assert_eq!(story.pipeline.events_from(), None);
+    adopt(&mut story, &[("r", "b")], 8);
+    assert_eq!(story.pipeline.events_from(), Some(8));
+    read(&mut story, "b", 8..=9);
+    assert_eq!(holding(&story), [""; 0]);
+    read(&mut story, "b", 10..=10);
+    assert_eq!(holding(&story), ["r-many"]);
+}
+
+#[test]
+fn a_snapshot_of_before_numbers_were_kept_knows_its_rules() {
+    let rules = about_events(&[("r", "a")]);
+    let mut story = Story::brief(rules.clone());
+    read(&mut story, "a", 1..=1);
+    let mut snapshot: Value = serde_json::from_str(&story.pipeline.snapshot()).unwrap();
+    assert!(snapshot["memory"].as_object_mut().unwrap().remove("since").is_some());
+    story.pipeline = Pipeline::restore(def(rules), &snapshot.to_string(), 20, story.now_ms).unwrap();
+    read(&mut story, "a", 2..=2);
+    assert_eq!(holding(&story), ["r-many"]);
+}
+
 #[test]
 fn what_stays_away_is_an_alert_until_it_is_back() {
     for (asked, signal) in [
@@ -156,7 +240,7 @@ fn a_metric_has_not_stayed_away_while_nobody_looked() {
     let mut story = Story::new(rules.clone());
     story.tick();
     story.now_ms += 2 * 3_600_000;
-    story.pipeline = Pipeline::restore(def(rules), &story.pipeline.snapshot(), story.now_ms).unwrap();
+    story.pipeline = Pipeline::restore(def(rules), &story.pipeline.snapshot(), 0, story.now_ms).unwrap();
     story.pass(3599);
     assert_eq!(story.pipeline.firing().len(), 0);
     story.pass(1);
