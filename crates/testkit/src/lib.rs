@@ -26,7 +26,7 @@ pub use web::Web;
 use std::time::Duration;
 
 /// Longest wait for a condition. Generous: the machines that run tests are small and shared.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits until a condition gives a value. Fails the test, with what was waited for, when it never does.
 #[allow(

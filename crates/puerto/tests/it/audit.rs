@@ -1,6 +1,6 @@
 //! The audit trail: every act is in it, and whoever changes it is found out.
 
-use puerto_testkit::{Fixture, Hub, postgres, wait_until};
+use puerto_testkit::{Hub, postgres, scripted, wait_until};
 use serde_json::{Value, json};
 
 use crate::PUERTO;
@@ -67,13 +67,14 @@ fn acts_of_every_kind_are_recorded_with_their_decision_and_their_result() {
 
 #[test]
 fn a_call_that_goes_on_is_recorded_before_it_ends() {
-    let fixture = Fixture::start(PUERTO, "both");
-    let hub = Hub::with_servers(PUERTO, &json!({"slow": {"url": fixture.url, "call_timeout": 2}}));
+    let hub = Hub::with_servers(PUERTO, &json!({"slow": scripted(&[])}));
+    let go_on = hub.dir.path().join("go on");
     std::thread::scope(|scope| {
-        scope.spawn(|| hub.call("/mcp", "slow__wait", json!({"ms": 60_000})));
+        scope.spawn(|| hub.call("/mcp", "slow__wait_for", json!({"path": go_on})));
         let begun = record(&hub, "action=tools/call");
         assert_eq!((&begun["phase"], &begun["decision"]), (&json!("decision"), &json!("allow")));
         assert!(begun.get("outcome").is_none(), "{begun}");
+        std::fs::write(&go_on, "").unwrap();
         let ended = ended(&hub, "action=tools/call");
         assert_eq!(ended["phase"], "result");
         assert_eq!(ended["request"], begun["request"]);

@@ -152,7 +152,7 @@ fn a_service_that_reports_by_itself_is_down_when_it_is_silent() {
         &config(
             "sqlite::memory:",
             json!([
-                {"name": "backup", "url": "push://", "interval": "400ms", "failures": 1},
+                {"name": "backup", "url": "push://", "interval": "400ms", "failures": 1, "successes": 1},
                 service("web", "tcp://127.0.0.1:1", json!({})),
             ]),
         ),
@@ -198,7 +198,8 @@ fn services_of_a_changed_file_are_taken_over() {
 #[test]
 fn nothing_is_said_while_the_hub_is_offline() {
     let (witness, web) = (Web::start(), Web::start());
-    let mut config = config("sqlite::memory:", json!([service("web", &web.url(), json!({}))]));
+    // More than fail before it is known that the hub is offline: for 5 s it is believed to be what it was.
+    let mut config = config("sqlite::memory:", json!([service("web", &web.url(), json!({"failures": 20}))]));
     config["watch"] = json!({"connectivity": format!("tcp://{}", witness.address())});
     let hub = Hub::start(PUERTO, &config);
     wait_for(&hub, "web", "ok");

@@ -232,7 +232,7 @@ fn the_command_adds_and_removes() {
     let at = format!("http://{}", hub.address);
     let add = |more: &[&str]| {
         let url = web.url();
-        let given = ["checks", "add", &url, "--name", "web", "--interval", "100ms", "--url", &at];
+        let given = ["checks", "add", &url, "--name", "web", "--interval", "1s", "--url", &at];
         hub.command(&[&given, more].concat())
     };
     let (code, out, errors) = add(&["--condition", "[STATUS] == 200", "--group", "shop"]);

@@ -25,7 +25,7 @@ fn echoes(hub: &Hub) {
 
 #[test]
 fn a_server_that_nobody_uses_rests_and_the_next_call_wakes_it() {
-    let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"idle_timeout": 1})));
+    let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"idle_timeout": 5})));
     let first = pid(&hub).unwrap();
     let tools = hub.tool_names("/mcp");
     hub.wait_for("default:pipe", "hibernating");
@@ -40,7 +40,8 @@ fn a_server_that_nobody_uses_rests_and_the_next_call_wakes_it() {
 
 #[test]
 fn a_server_that_rests_is_stopped_for_good_by_its_operator() {
-    let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"idle_timeout": 1})));
+    let servers = on_pipe(json!({"idle_timeout": 1}));
+    let hub = Hub::start(PUERTO, &json!({"tenants": {"default": {"servers": servers}}}));
     hub.wait_for("default:pipe", "hibernating");
     assert_eq!(hub.post("/api/servers/default/pipe/stop", "").json()["status"], "stopped");
     let refused = hub.call("/mcp/default/pipe", "echo", json!({"text": "hi"}));
@@ -52,7 +53,7 @@ fn a_server_that_rests_is_stopped_for_good_by_its_operator() {
 #[test]
 fn an_old_process_is_replaced_and_no_call_is_lost() {
     let hub = Hub::with_servers(PUERTO, &on_pipe(json!({"max_lifetime": 1})));
-    let first = pid(&hub).unwrap();
+    let first = wait_until("it runs", || pid(&hub));
     wait_until("the process is another one", || {
         echoes(&hub);
         pid(&hub).filter(|now| *now != first)

@@ -90,7 +90,7 @@ impl Stage {
 }
 
 fn service(name: &str, url: &str, more: Value) -> Value {
-    let mut def = json!({"name": name, "url": url, "timeout": "2s", "failures": 2, "successes": 2});
+    let mut def = json!({"name": name, "url": url, "timeout": "20s", "failures": 2, "successes": 2});
     let Value::Object(more) = more else { panic!("an object") };
     def.as_object_mut().unwrap().extend(more);
     def
