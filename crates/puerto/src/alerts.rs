@@ -118,8 +118,7 @@ impl Alerts {
         }))
     }
 
-    /// Keeps what rules are there, before anybody can report an event that they are about: a hub that is killed then judges
-    /// it when it is back.
+    /// Keeps what rules are there, before anybody counts on them: a hub that is killed then judges what came when it is back.
     pub(crate) async fn begin(&self) {
         let mut unkept = self.unkept.lock().await;
         unkept.is_changed |= self.pipeline().take_changed();

@@ -142,11 +142,13 @@ impl Reload {
         let this = self.clone();
         let runtime = tokio::runtime::Handle::current();
         let newest = self.alerts.newest_event().await;
-        blocking(move || {
+        let changes = blocking(move || {
             let _runtime = runtime.enter();
             this.adopt(newest)
         })
-        .await
+        .await?;
+        self.alerts.begin().await;
+        Ok(changes)
     }
 
     fn adopt(&self, newest_event: i64) -> Result<Changes> {

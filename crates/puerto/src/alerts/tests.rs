@@ -71,21 +71,23 @@ async fn a_rule_that_comes_later_is_about_what_comes_from_then_on() {
     for first in [&[][..], &[("another", 1)][..]] {
         for restarts in [false, true] {
             let (store, first, second) = (store().await, def(first), def(&[("late", 2), ("another", 1)]));
-            let mut alerts = alerts(&store, &first).await;
+            let alerts = alerts(&store, &first).await;
             report(&store, "late", 2).await;
             report(&store, "another", 1).await;
             let had = !first.rules.is_empty();
             if restarts {
-                alerts = self::alerts(&store, &second).await;
+                drop(self::alerts(&store, &second).await);
             } else {
                 alerts.adopt(&second, alerts.newest_event().await).unwrap();
+                alerts.begin().await;
             }
+            // It is known to the next one, however this one ends.
+            let alerts = self::alerts(&store, &second).await;
             let before = Vec::from_iter(had.then_some("another"));
             assert_eq!(holding(&alerts).await, before, "what was not read is about the rule that was there");
             report(&store, "late", 1).await;
-            assert_eq!(holding(&alerts).await, before);
-            // It is known to the next one, however this one ends.
             let alerts = self::alerts(&store, &second).await;
+            assert_eq!(holding(&alerts).await, before);
             report(&store, "late", 1).await;
             assert!(holding(&alerts).await.contains(&"late".into()));
         }

@@ -107,7 +107,7 @@ impl Memory {
             (key, since)
         });
         let after: BTreeMap<_, _> = after.collect();
-        let is_other = !after.is_empty() && before.as_ref() != Some(&after);
+        let is_other = before.is_none() || !after.is_empty() && before.as_ref() != Some(&after);
         self.since = Some(after);
         is_other
     }

@@ -82,7 +82,7 @@ pub struct EventSignal {
     /// What it happened to.
     #[serde(default)]
     pub subject: Option<String>,
-    /// Its number among all events. One without is about whatever rule there is.
+    /// Its number among all events. Every rule is about one without.
     #[serde(default)]
     pub seq: Option<i64>,
 }
